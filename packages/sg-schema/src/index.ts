@@ -1,1 +1,11 @@
-export {};
+export type { Box, SceneGraph, Triple, Vocabulary } from './types';
+export {
+  createVocabulary,
+  GAP_WORD,
+  IMAGE_OBJECT,
+  IN_IMAGE_PREDICATE,
+  parseVocabulary,
+  vocabularyToJson,
+  VocabularyError,
+} from './vocabulary';
+export type { VocabularyErrorCode, VocabularyJson } from './vocabulary';
