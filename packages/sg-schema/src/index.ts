@@ -9,3 +9,7 @@ export {
   VocabularyError,
 } from './vocabulary';
 export type { VocabularyErrorCode, VocabularyJson } from './vocabulary';
+export { formatPath, SceneGraphError } from './issues';
+export type { Issue, IssueCode, IssuePath } from './issues';
+export { packGraphs, PackError } from './pack';
+export type { PackedGraphs, PackOptions } from './pack';
