@@ -12,5 +12,6 @@ export const packageTestConfig = defineConfig({
     pool: 'forks',
     testTimeout: 60_000,
     passWithNoTests: false,
+    reporters: ['default', ['json', { outputFile: '.reports/test.json' }]],
   },
 });

@@ -1,0 +1,104 @@
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { pathToFileURL } from 'node:url';
+import * as tf from '@tensorflow/tfjs-core';
+import { CliError } from './errors';
+import { messageOf } from './files';
+import { startWithNodeThreads } from './wasm-threads';
+
+// The one file of this app that imports a tfjs backend. `@tensorflow/tfjs` brings the gradients and the cpu backend.
+
+export const BACKENDS = ['tensorflow', 'wasm', 'cpu'] as const;
+export type BackendName = (typeof BACKENDS)[number];
+
+export type BackendChoice = {
+  readonly name: BackendName;
+  /** Threads the backend computes with; 1 where it has none. */
+  readonly threads: number;
+  /** Why this one, for people. */
+  readonly reason: string;
+};
+
+export type BackendRequest = { readonly backend?: string; readonly threads?: number };
+
+/** Most threads tfjs' wasm thread pool takes. */
+const MAX_WASM_THREADS = 4;
+
+/**
+ * Brings a backend up: the one asked for, else the best available (the native `tensorflow` add-on where it is
+ * installed, then wasm).
+ *
+ * @throws CliError if the one asked for is unknown or does not start.
+ */
+export async function startBackend(request: BackendRequest = {}): Promise<BackendChoice> {
+  const { backend } = request;
+  if (backend !== undefined && !isBackend(backend)) {
+    throw new CliError(`Unknown backend "${backend}", expected one of: ${BACKENDS.join(', ')}.`);
+  }
+  await import('@tensorflow/tfjs');
+  if (backend !== undefined) {
+    try {
+      const threads = await start(backend, request.threads);
+      return { name: backend, threads, reason: 'asked for' };
+    } catch (error) {
+      throw new CliError(`The backend "${backend}" does not start: ${messageOf(error)}. "sgdiff doctor" shows what works here.`, {
+        cause: error,
+      });
+    }
+  }
+  try {
+    return { name: 'tensorflow', threads: await start('tensorflow', request.threads), reason: 'the native add-on is installed' };
+  } catch {
+    return { name: 'wasm', threads: await start('wasm', request.threads), reason: 'the default' };
+  }
+}
+
+export function isBackend(name: string): name is BackendName {
+  return (BACKENDS as readonly string[]).includes(name);
+}
+
+async function start(name: BackendName, threads = availableParallelism()): Promise<number> {
+  if (!Number.isInteger(threads) || threads < 1) {
+    throw new CliError(`--threads must be a whole number from 1, received ${threads}.`);
+  }
+  if (name === 'tensorflow') {
+    process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
+    process.env['TF_NUM_INTRAOP_THREADS'] ??= String(threads);
+    // Optional: found beside this app or in the folder the user stands in, never installed by us.
+    const native = resolveOptional('@tensorflow/tfjs-node');
+    if (native === undefined) throw new CliError('the package @tensorflow/tfjs-node is not installed');
+    createRequire(import.meta.url)(native);
+    await activate('tensorflow');
+    return threads;
+  }
+  if (name === 'wasm') {
+    const wasm = await import('@tensorflow/tfjs-backend-wasm');
+    const pool = Math.min(threads, MAX_WASM_THREADS);
+    if (pool > 1) {
+      await startWithNodeThreads(pool, () => activate('wasm'));
+    } else {
+      tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+      await activate('wasm');
+    }
+    return wasm.getThreadsCount();
+  }
+  await activate('cpu');
+  return 1;
+}
+
+async function activate(name: string): Promise<void> {
+  if (!(await tf.setBackend(name))) throw new CliError(`tfjs could not initialise "${name}"`);
+  await tf.ready();
+}
+
+function resolveOptional(name: string): string | undefined {
+  const places = [import.meta.url, pathToFileURL(`${process.env['SGDIFF_CWD'] ?? process.cwd()}/`).href];
+  for (const place of places) {
+    try {
+      return createRequire(place).resolve(name);
+    } catch {
+      // Not there: look in the next place.
+    }
+  }
+  return undefined;
+}

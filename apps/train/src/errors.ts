@@ -1,0 +1,33 @@
+/**
+ * A failure the user can act on: shown as one message without a stack trace, exit code 1.
+ * The message says where, what was expected, what came and what to do.
+ */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  readonly exitCode: number;
+
+  constructor(message: string, options: { exitCode?: number; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.exitCode = options.exitCode ?? 1;
+  }
+}
+
+/** Errors of our packages whose message is meant for the user as it is. */
+const USER_ERRORS = new Set([
+  'CliError',
+  'SceneGraphError',
+  'VocabularyError',
+  'ModelError',
+  'RecordError',
+  'SamplerError',
+  'CheckpointError',
+  'MetricsError',
+]);
+
+/** What to print for an error, and the exit code of the process. */
+export function describeError(error: unknown, verbose: boolean): { message: string; exitCode: number } {
+  if (!(error instanceof Error)) return { message: String(error), exitCode: 1 };
+  const exitCode = error instanceof CliError ? error.exitCode : 1;
+  if (USER_ERRORS.has(error.name) && !verbose) return { message: error.message, exitCode };
+  return { message: error.stack ?? error.message, exitCode };
+}

@@ -1,0 +1,58 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { paramsFromSafetensors, paramsToSafetensors, restoreParams, type ParamTree } from '@sgdiff/nn';
+import * as tf from '@tensorflow/tfjs-core';
+import { CliError } from './errors';
+import { writeFileAtomic } from './files';
+
+export const STAGES = ['autoencoder', 'pretrain', 'detector', 'diffusion'] as const;
+export type StageName = (typeof STAGES)[number];
+
+/** What a stage leaves for those after it: its weights, and how they came about. */
+export type StageRecord = {
+  readonly stage: StageName;
+  readonly config: unknown;
+  readonly step: number;
+  readonly steps: number;
+  readonly seconds: number;
+  readonly backend: string;
+  /** Numbers later stages need (the latents' scale, score thresholds, …). */
+  readonly facts: Readonly<Record<string, unknown>>;
+};
+
+/** One experiment's folder: `data/`, and a folder per stage with checkpoints, log, report and weights. */
+export type RunFolder = {
+  readonly path: string;
+  readonly data: string;
+  stage(name: StageName): string;
+};
+
+export function runFolder(path: string): RunFolder {
+  return { path, data: join(path, 'data'), stage: (name) => join(path, name) };
+}
+
+/** Writes `weights.safetensors` (float32) and `stage.json` of a stage. Borrows the weights. */
+export async function writeStage(run: RunFolder, params: ParamTree, record: StageRecord): Promise<void> {
+  const folder = run.stage(record.stage);
+  writeFileAtomic(join(folder, 'weights.safetensors'), await paramsToSafetensors(params, { dtype: 'F32' }));
+  writeFileAtomic(join(folder, 'stage.json'), `${JSON.stringify(record, null, 2)}\n`);
+}
+
+export function readStageRecord(run: RunFolder, name: StageName): StageRecord {
+  const path = join(run.stage(name), 'stage.json');
+  if (!existsSync(path)) {
+    throw new CliError(`${run.path} holds no trained "${name}" (no ${path}). Run "sgdiff train ${name}" first.`);
+  }
+  return JSON.parse(readFileSync(path, 'utf8')) as StageRecord;
+}
+
+/** The trained weights of a stage in the shape of `template`, which is borrowed. The caller disposes the result. */
+export function readStageWeights<T extends ParamTree>(run: RunFolder, name: StageName, template: T): T {
+  readStageRecord(run, name);
+  const tensors = paramsFromSafetensors(readFileSync(join(run.stage(name), 'weights.safetensors')));
+  try {
+    return restoreParams(template, tensors);
+  } finally {
+    tf.dispose(tensors);
+  }
+}

@@ -1,0 +1,51 @@
+import prettier from 'eslint-config-prettier';
+import tseslint from 'typescript-eslint';
+import { forbiddenImports, readProjects } from './tools/layers.mjs';
+
+const BACKENDS = ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-*', '@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu'];
+const TESTS = ['**/*.test.ts', '**/*.bench.ts', '**/bench/**', '**/scripts/**', '**/src/testing/**', '**/*.config.ts'];
+
+const projects = readProjects();
+
+/** Import rules of one project, for its sources or for its tests. */
+function importRules(project, test) {
+  const paths = forbiddenImports(project, projects, { test });
+  const patterns = [
+    { group: ['@sgdiff/*/src/*', '@sgdiff/*/dist/*', '../../*/src/*'], message: 'Import another package by its name, not its files.' },
+  ];
+  if (!test && project.layer < 4 && project.scope !== 'test') {
+    patterns.push({ group: BACKENDS, message: 'Only apps (and tests) import a backend; libraries use @tensorflow/tfjs-core.' });
+  }
+  if (!test && project.runtime !== 'node') {
+    patterns.push({ group: ['node:*', 'fs', 'path'], message: 'This project runs outside Node too.' });
+  }
+  return ['error', { paths, patterns }];
+}
+
+export default tseslint.config(
+  { ignores: ['**/dist/**', '**/node_modules/**', '.nx/**', '.runs/**', '**/*.mjs', '**/*.cjs'] },
+  ...tseslint.configs.recommended,
+  {
+    rules: {
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      'no-console': 'error',
+      eqeqeq: 'error',
+    },
+  },
+  ...projects.flatMap((project) => [
+    { files: [`${project.folder}/**/*.ts`], rules: { 'no-restricted-imports': importRules(project, false) } },
+    {
+      files: TESTS.map((pattern) => `${project.folder}/${pattern}`),
+      rules: { 'no-restricted-imports': importRules(project, true) },
+    },
+  ]),
+  // What a package offers under a `node` subpath may use Node.
+  {
+    files: ['packages/*/src/node.ts', 'packages/*/src/node/**/*.ts'],
+    rules: { 'no-restricted-imports': 'off' },
+  },
+  { files: ['**/bench/**', '**/scripts/**', 'tools/**'], rules: { 'no-console': 'off' } },
+  prettier,
+);

@@ -1,0 +1,124 @@
+// The way in from a fresh clone: needs Node and npm only. Installs with the pinned pnpm when the lockfile
+// or a manifest changed, builds what the task needs, then runs it. Plain ES5-safe head, so that an old Node can say so.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const cli = join(root, 'apps/train/dist/main.js');
+
+requireNode('20.19.0');
+const [task, ...args] = process.argv.slice(2);
+const tasks = { demo, test, sgdiff, web };
+if (!(task in tasks)) fail(`unknown task "${task}", expected one of: ${Object.keys(tasks).join(', ')}.`);
+tasks[task]();
+
+function demo() {
+  install();
+  buildCli();
+  exit(run(process.execPath, [cli, 'demo', ...args]));
+}
+
+function sgdiff() {
+  install();
+  buildCli();
+  exit(run(process.execPath, [cli, ...args]));
+}
+
+function web() {
+  install();
+  exit(run(pnpmCommand(), pnpmArgs(['--filter', '@sgdiff/web-demo', 'run', 'dev', ...args])));
+}
+
+function test() {
+  install();
+  exit(run(process.execPath, [join(root, 'tools/test.mjs'), ...args]));
+}
+
+/** Installs once per state of the lockfile and the manifests. */
+function install() {
+  const stamp = join(root, 'node_modules/.sgdiff-installed');
+  const state = installState();
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === state) return;
+  process.stderr.write('Installing packages …\n');
+  const quiet = process.env.CI ? [] : ['--reporter=silent'];
+  const done = run(pnpmCommand(), pnpmArgs(['install', '--frozen-lockfile', ...quiet]), { toStderr: true });
+  if (done !== 0) fail('installing the packages failed (see above). Is the npm registry reachable?', done);
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, state);
+}
+
+function installState() {
+  const hash = createHash('sha256');
+  const files = ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json'];
+  for (const group of ['packages', 'apps'])
+    for (const name of readdirSync(join(root, group)).sort()) files.push(`${group}/${name}/package.json`);
+  for (const file of files) if (existsSync(join(root, file))) hash.update(file).update(readFileSync(join(root, file)));
+  return hash.digest('hex');
+}
+
+/** Bundles the command from the sources when any of them is newer than the bundle. */
+function buildCli() {
+  const newest = Math.max(...['packages', 'apps/train', 'tools'].map((folder) => newestSource(join(root, folder))));
+  if (existsSync(cli) && statSync(cli).mtimeMs > newest) return;
+  process.stderr.write('Building the sgdiff command …\n');
+  const built = spawnSync(pnpmCommand(), pnpmArgs(['--filter', '@sgdiff/train', 'run', 'build']), {
+    cwd: root,
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  });
+  if (built.status !== 0) {
+    process.stderr.write(`${built.stdout ?? ''}${built.stderr ?? ''}`);
+    fail('building the sgdiff command failed (see above).', built.status ?? 1);
+  }
+}
+
+function newestSource(folder) {
+  let newest = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.name === 'node_modules' || entry.name === 'dist' || entry.name.startsWith('.')) continue;
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) newest = Math.max(newest, newestSource(path));
+    else if (/\.(ts|mjs|json)$/.test(entry.name) && !entry.name.endsWith('.test.ts'))
+      newest = Math.max(newest, statSync(path).mtimeMs);
+  }
+  return newest;
+}
+
+function pnpmCommand() {
+  return process.platform === 'win32' ? 'npx.cmd' : 'npx';
+}
+
+function pnpmArgs(rest) {
+  return ['--yes', manifest.packageManager, ...rest];
+}
+
+function run(command, commandArgs, { toStderr = false } = {}) {
+  const result = spawnSync(command, commandArgs, {
+    cwd: root,
+    stdio: ['inherit', toStderr ? 2 : 'inherit', 'inherit'],
+    shell: command.endsWith('.cmd'),
+    env: { ...process.env, SGDIFF_CWD: process.env.INIT_CWD ?? process.cwd() },
+  });
+  if (result.error) fail(`could not start ${command}: ${result.error.message}`);
+  return result.status ?? 1;
+}
+
+function requireNode(minimum) {
+  const have = process.versions.node.split('.').map(Number);
+  const want = minimum.split('.').map(Number);
+  const older = have[0] !== want[0] ? have[0] < want[0] : have[1] < want[1];
+  if (older) fail(`Node ${minimum} or newer is needed, this is ${process.versions.node}. Install a current Node (nodejs.org) and repeat.`);
+}
+
+function fail(message, code = 1) {
+  process.stderr.write(`sgdiff: ${message}\n`);
+  process.exit(code);
+}
+
+function exit(code) {
+  process.exit(code);
+}
