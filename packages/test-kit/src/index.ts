@@ -1,1 +1,5 @@
-export {};
+export { setupBackend } from './backend';
+export { describeDifference, type Tolerance } from './all-close';
+export { expectNoLeak } from './leaks';
+export { checkGradients, type CheckGradientsOptions } from './gradients';
+export { readGolden } from './golden';
