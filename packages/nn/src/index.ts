@@ -1,1 +1,40 @@
-export {};
+export { ShapeError, CheckpointError, GradientError, type CheckpointErrorDetails } from './errors';
+export { expectShape } from './shapes';
+export {
+  type ParamTree,
+  flattenParams,
+  mapParams,
+  restoreParams,
+  countParams,
+  disposeParams,
+  cloneParams,
+  toVariables,
+} from './tree';
+export { type Rng, type RngState, createRng, restoreRng } from './rng';
+export { type LinearParams, type InitOptions, initLinear, linear } from './linear';
+export { type Conv2dParams, type Conv2dOptions, type Padding, initConv2d, conv2d } from './conv2d';
+export { type NormParams, type GroupNormOptions, initGroupNorm, groupNorm, groupNormSilu } from './group-norm';
+export { type LayerNormOptions, initLayerNorm, layerNorm } from './layer-norm';
+export { type EmbeddingParams, initEmbedding, embedding } from './embedding';
+export { type GegluParams, silu, gelu, initGeglu, geglu } from './activations';
+export {
+  type AttentionParams,
+  type AttentionWidths,
+  type AttentionOptions,
+  scaledDotProductAttention,
+  initAttention,
+  attention,
+} from './attention';
+export { timestepEmbedding } from './timestep-embedding';
+export { upsampleNearest2x, spaceToDepth, depthToSpace } from './resample';
+export { type Gradients, valueAndGrads, clipByGlobalNorm, firstNonFinite } from './gradients';
+export { type AdamW, type AdamWOptions, createAdamW } from './adamw';
+export { type Ema, type EmaOptions, createEma } from './ema';
+export { toFloat16, fromFloat16 } from './float16';
+export {
+  type SafeTensor,
+  encodeSafetensors,
+  decodeSafetensors,
+  paramsToSafetensors,
+  paramsFromSafetensors,
+} from './safetensors';

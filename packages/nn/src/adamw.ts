@@ -1,0 +1,138 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { CheckpointError, GradientError } from './errors';
+import { joinFlat, splitFlat } from './flat';
+import { expectShape } from './shapes';
+import { flattenParams, type ParamTree } from './tree';
+
+export type AdamWOptions = {
+  readonly learningRate: number;
+  readonly beta1?: number;
+  readonly beta2?: number;
+  readonly eps?: number;
+  readonly weightDecay?: number;
+  /** Which weights decay; all by default. */
+  readonly decayFilter?: (path: string, tensor: tf.Tensor) => boolean;
+};
+
+export type AdamW = {
+  /** One update of the variables. Borrows the gradients. Throws GradientError unless there is one for each weight. */
+  step(grads: Readonly<Record<string, tf.Tensor>>, options?: { readonly learningRate?: number }): void;
+  /** `step`, and `m.<path>`, `v.<path>` per weight. The caller disposes the tensors. */
+  state(): Record<string, tf.Tensor>;
+  /** Continues from a saved state. Borrows it. Throws CheckpointError if it does not fit, and changes nothing then. */
+  loadState(record: Readonly<Record<string, tf.Tensor>>): void;
+  dispose(): void;
+};
+
+/**
+ * Adam with decoupled weight decay, moments kept by name.
+ *
+ * @param params A tree of variables (`toVariables`). Borrowed; `step` assigns them.
+ * @see arXiv:1711.05101, algorithm 2. As in PyTorch the decay is multiplied by the learning rate.
+ */
+export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
+  const { learningRate, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, decayFilter = () => true } = options;
+  const entries = flattenParams(params);
+  const variables = entries.map(({ path, tensor }) => {
+    if (tensor instanceof tf.Variable) return tensor;
+    throw new TypeError(`createAdamW: expected "${path}" to be a tf.Variable, received a plain tensor. Use toVariables.`);
+  });
+  const size = entries.reduce((total, { tensor }) => total + tensor.size, 0);
+  const decays = tf.tidy(() => decayVector(entries, size, weightDecay, decayFilter));
+  let steps = 0;
+  let m: tf.Tensor1D = tf.zeros([size]);
+  let v: tf.Tensor1D = tf.zeros([size]);
+
+  function step(grads: Readonly<Record<string, tf.Tensor>>, { learningRate: rate = learningRate } = {}): void {
+    checkNames(entries, grads);
+    steps++;
+    const [mNext, vNext] = tf.tidy(() => {
+      const g = joinFlat(entries.map(({ path }) => grads[path]!));
+      const p = joinFlat(variables);
+      const m1 = tf.add(tf.mul(m, beta1), tf.mul(g, 1 - beta1)) as tf.Tensor1D;
+      const v1 = tf.add(tf.mul(v, beta2), tf.mul(tf.mul(g, g), 1 - beta2)) as tf.Tensor1D;
+      const size1 = rate / (1 - beta1 ** steps);
+      const root = tf.add(tf.mul(tf.sqrt(v1), 1 / Math.sqrt(1 - beta2 ** steps)), eps);
+      const decayed = tf.sub(p, tf.mul(tf.mul(p, decays), rate));
+      const next = splitFlat(tf.sub(decayed, tf.mul(tf.div(m1, root), size1)) as tf.Tensor1D, variables);
+      variables.forEach((variable, i) => variable.assign(next[i]!));
+      return [m1, v1];
+    });
+    m.dispose();
+    v.dispose();
+    m = mNext!;
+    v = vNext!;
+  }
+
+  return {
+    step,
+    state: () =>
+      tf.tidy(() => {
+        const record: Record<string, tf.Tensor> = { step: tf.scalar(steps, 'int32') };
+        const ms = splitFlat(m, variables);
+        const vs = splitFlat(v, variables);
+        entries.forEach(({ path }, i) => {
+          record[`m.${path}`] = ms[i]!;
+          record[`v.${path}`] = vs[i]!;
+        });
+        return record;
+      }),
+    loadState(record) {
+      const names = entries.flatMap(({ path }) => [`m.${path}`, `v.${path}`]);
+      const missing = ['step', ...names].filter((name) => !Object.hasOwn(record, name));
+      const known = new Set(['step', ...names]);
+      const unexpected = Object.keys(record).filter((name) => !known.has(name));
+      if (missing.length + unexpected.length > 0) {
+        throw new CheckpointError(
+          `AdamW.loadState: the state does not fit the weights. Missing: [${missing.join(', ')}]; ` +
+            `unexpected: [${unexpected.join(', ')}]. Was it saved with another model?`,
+          { code: 'mismatch', missing, unexpected },
+        );
+      }
+      for (const { path, tensor } of entries) {
+        const shapes = { [`m.${path}`]: tensor.shape, [`v.${path}`]: tensor.shape };
+        expectShape('AdamW.loadState', record, shapes);
+      }
+      steps = record.step!.dataSync()[0]!;
+      m.dispose();
+      v.dispose();
+      m = joinFlat(entries.map(({ path }) => record[`m.${path}`]!));
+      v = joinFlat(entries.map(({ path }) => record[`v.${path}`]!));
+    },
+    dispose() {
+      for (const tensor of [m, v, decays]) if (!tensor.isDisposed) tensor.dispose();
+    },
+  };
+}
+
+function decayVector(
+  entries: readonly { path: string; tensor: tf.Tensor }[],
+  size: number,
+  weightDecay: number,
+  decayFilter: (path: string, tensor: tf.Tensor) => boolean,
+): tf.Tensor1D {
+  const values = new Float32Array(size);
+  let at = 0;
+  for (const { path, tensor } of entries) {
+    if (decayFilter(path, tensor)) values.fill(weightDecay, at, at + tensor.size);
+    at += tensor.size;
+  }
+  return tf.tensor1d(values);
+}
+
+function checkNames(
+  entries: readonly { path: string; tensor: tf.Tensor }[],
+  grads: Readonly<Record<string, tf.Tensor>>,
+): void {
+  const known = new Set(entries.map(({ path }) => path));
+  const missing = [...known].filter((path) => !Object.hasOwn(grads, path));
+  const unexpected = Object.keys(grads).filter((path) => !known.has(path));
+  if (missing.length + unexpected.length > 0) {
+    throw new GradientError(
+      `AdamW.step: expected one gradient per weight. Missing: [${missing.join(', ')}]; ` +
+        `unexpected: [${unexpected.join(', ')}].`,
+      [...missing, ...unexpected],
+    );
+  }
+  for (const { path, tensor } of entries) expectShape('AdamW.step', grads, { [path]: tensor.shape });
+}

@@ -1,0 +1,191 @@
+// Shapes: B batch, H W input size, h w output size, C input channels, K output channels.
+import * as tf from '@tensorflow/tfjs-core';
+import { withGradient } from './custom-gradient';
+import { ShapeError } from './errors';
+import { type InitOptions, matMulAdd, sumRows, uniformAround } from './linear';
+import type { Rng } from './rng';
+
+/** Weights of a convolution: weight `[kh, kw, C, K]` (HWIO), bias `[K]`. */
+export type Conv2dParams = { readonly weight: tf.Tensor4D; readonly bias?: tf.Tensor1D };
+
+/** Zeros around the image. `same` is TensorFlow's: the output is ceil(size / stride). */
+export type Padding =
+  'same' | 'valid' | { readonly top: number; readonly bottom: number; readonly left: number; readonly right: number };
+
+export type Conv2dOptions = { readonly stride?: number; readonly padding?: Padding };
+
+type Sides = { readonly top: number; readonly bottom: number; readonly left: number; readonly right: number };
+
+/** Fresh weights, uniform in ±gain/sqrt(kernel² C) as in PyTorch. */
+export function initConv2d(
+  kernel: number,
+  inChannels: number,
+  outChannels: number,
+  rng: Rng,
+  options: InitOptions = {},
+): Conv2dParams {
+  const { bias = true, gain = 1 } = options;
+  const bound = gain / Math.sqrt(kernel * kernel * inChannels);
+  const size = kernel * kernel * inChannels * outChannels;
+  const weight = tf.tensor4d(uniformAround(size, bound, rng), [kernel, kernel, inChannels, outChannels]);
+  return bias ? { weight, bias: tf.tensor1d(uniformAround(outChannels, bound, rng)) } : { weight };
+}
+
+/**
+ * 2-D convolution (cross-correlation, as everywhere in the field).
+ *
+ * @param x `[B, H, W, C]`, float32.
+ * @returns `[B, h, w, K]`. The caller disposes it.
+ * @throws ShapeError if the channels of `x` do not fit the weights.
+ */
+export function conv2d(params: Conv2dParams, x: tf.Tensor4D, options: Conv2dOptions = {}): tf.Tensor4D {
+  const { stride = 1, padding = 'same' } = options;
+  const { weight, bias } = params;
+  const [kh, kw, C, K] = weight.shape;
+  if (x.rank !== 4 || x.shape[3] !== C) {
+    throw new ShapeError(`conv2d: expected x of shape [B, H, W, ${C}], received [${x.shape.join(', ')}].`);
+  }
+  const [B, H, W] = x.shape;
+  const sides = resolvePadding(padding, [H, W], [kh, kw], stride);
+  return tf.tidy(() => {
+    const unpadded = sides.top + sides.bottom + sides.left + sides.right === 0;
+    if (kh === 1 && kw === 1 && stride === 1 && unpadded) {
+      const rows = tf.reshape(x, [B * H * W, C]) as tf.Tensor2D; // a 1x1 convolution is a product of matrices
+      return tf.reshape(matMulAdd(rows, tf.reshape(weight, [C, K]) as tf.Tensor2D, bias), [B, H, W, K]) as tf.Tensor4D;
+    }
+    const backend = tf.getBackend();
+    if (backend !== 'wasm' && backend !== 'webgpu') {
+      const y = tf.conv2d(x, weight, stride, explicitPadding(sides)); // [B, h, w, K]
+      return bias ? tf.add(y, bias) : y;
+    }
+    return exchangedConv2d(x, weight, bias, stride, sides);
+  });
+}
+
+/**
+ * The convolution with gradients made of forward convolutions, which are the fast kernels: the input
+ * gradient is a convolution of `dy` with the flipped kernel, the weight gradient one of `x` with `dy`, with
+ * batch and channel axes exchanged. Exported for its test against the plain gradients.
+ */
+export function exchangedConv2d(
+  x: tf.Tensor4D,
+  weight: tf.Tensor4D,
+  bias: tf.Tensor1D | undefined,
+  stride: number,
+  sides: Sides,
+): tf.Tensor4D {
+  return withGradient<tf.Tensor4D>(
+    bias ? [x, weight, bias] : [x, weight],
+    (save) => {
+      save([x, weight]);
+      const y = tf.conv2d(x, weight, stride, explicitPadding(sides)); // [B, h, w, K]
+      return bias ? tf.add(y, bias) : y;
+    },
+    (dy, saved) => {
+      const [x2, weight2] = saved as [tf.Tensor4D, tf.Tensor4D];
+      const grads: tf.Tensor[] = [
+        inputGradient(dy, weight2, x2.shape, stride, sides),
+        weightGradient(x2, dy, weight2.shape, stride, sides),
+      ];
+      if (bias) grads.push(sumRows(tf.reshape(dy, [-1, dy.shape[3]])));
+      return grads;
+    },
+  );
+}
+
+function inputGradient(
+  dy: tf.Tensor4D,
+  weight: tf.Tensor4D,
+  inputShape: readonly number[],
+  stride: number,
+  sides: Sides,
+): tf.Tensor4D {
+  const [kh, kw] = weight.shape;
+  const spread = spreadOut(dy, stride);
+  // Padding that makes the output as large as x; negative where x had rows that no window reached or that were cut.
+  const top = kh - 1 - sides.top;
+  const left = kw - 1 - sides.left;
+  const bottom = inputShape[1]! - spread.shape[1] - top + kh - 1;
+  const right = inputShape[2]! - spread.shape[2] - left + kw - 1;
+  const padded = cropNegative(spread, { top, bottom, left, right });
+  const flipped = tf.transpose(tf.reverse(weight, [0, 1]), [0, 1, 3, 2]); // [kh, kw, K, C]
+  return tf.conv2d(padded, flipped as tf.Tensor4D, 1, explicitPadding(positive({ top, bottom, left, right }))); // [B, H, W, C]
+}
+
+function weightGradient(
+  x: tf.Tensor4D,
+  dy: tf.Tensor4D,
+  weightShape: readonly number[],
+  stride: number,
+  sides: Sides,
+): tf.Tensor4D {
+  const [kh, kw] = weightShape as [number, number];
+  const images = tf.transpose(x, [3, 1, 2, 0]); // [C, H, W, B]
+  const filter = tf.transpose(dy, [1, 2, 0, 3]); // [h, w, B, K]
+  // A filter dilated by the stride sees the windows that the stride visited.
+  const full = tf.conv2d(images, filter as tf.Tensor4D, 1, explicitPadding(sides), 'NHWC', stride); // [C, >=kh, >=kw, K]
+  const cut = full.shape[1] === kh && full.shape[2] === kw ? full : tf.slice(full, [0, 0, 0, 0], [-1, kh, kw, -1]);
+  return tf.transpose(cut, [1, 2, 0, 3]); // [kh, kw, C, K]
+}
+
+/** Zeros between the rows and columns: `[B, h, w, K]` -> `[B, h * stride, w * stride, K]`. */
+function spreadOut(dy: tf.Tensor4D, stride: number): tf.Tensor4D {
+  if (stride === 1) return dy;
+  const [B, h, w, K] = dy.shape;
+  const columns = tf.pad(tf.reshape(dy, [B * h * w, K]), [
+    [0, 0],
+    [0, (stride - 1) * K],
+  ]); // [B * h * w, stride * K]
+  const rowSize = w * stride * K;
+  const rows = tf.pad(tf.reshape(columns, [B * h, rowSize]), [
+    [0, 0],
+    [0, (stride - 1) * rowSize],
+  ]); // [B * h, stride * rowSize]
+  return tf.reshape(rows, [B, h * stride, w * stride, K]);
+}
+
+function cropNegative(x: tf.Tensor4D, sides: Sides): tf.Tensor4D {
+  if (Math.min(sides.top, sides.bottom, sides.left, sides.right) >= 0) return x;
+  const [B, H, W, K] = x.shape;
+  const top = Math.max(0, -sides.top);
+  const left = Math.max(0, -sides.left);
+  const height = H - top - Math.max(0, -sides.bottom);
+  const width = W - left - Math.max(0, -sides.right);
+  return tf.slice(x, [0, top, left, 0], [B, height, width, K]);
+}
+
+function positive(sides: Sides): Sides {
+  return {
+    top: Math.max(0, sides.top),
+    bottom: Math.max(0, sides.bottom),
+    left: Math.max(0, sides.left),
+    right: Math.max(0, sides.right),
+  };
+}
+
+function resolvePadding(
+  padding: Padding,
+  size: readonly [number, number],
+  kernel: readonly [number, number],
+  stride: number,
+): Sides {
+  if (padding === 'valid') return { top: 0, bottom: 0, left: 0, right: 0 };
+  if (padding !== 'same') return padding;
+  const along = (axis: 0 | 1): [number, number] => {
+    const out = Math.ceil(size[axis] / stride);
+    const total = Math.max(0, (out - 1) * stride + kernel[axis] - size[axis]);
+    return [Math.floor(total / 2), total - Math.floor(total / 2)];
+  };
+  const [top, bottom] = along(0);
+  const [left, right] = along(1);
+  return { top, bottom, left, right };
+}
+
+function explicitPadding(sides: Sides): [[number, number], [number, number], [number, number], [number, number]] {
+  return [
+    [0, 0],
+    [sides.top, sides.bottom],
+    [sides.left, sides.right],
+    [0, 0],
+  ];
+}

@@ -1,0 +1,93 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { CheckpointError } from './errors';
+import { joinFlat, splitFlat } from './flat';
+import { disposeParams, flattenParams, mapParams, type ParamTree } from './tree';
+
+export type EmaOptions = {
+  readonly decay: number;
+  /** Starts with a shorter memory: the decay is at most (1 + n) / (10 + n) after n updates. */
+  readonly warmup?: boolean;
+};
+
+export type Ema<T extends ParamTree> = {
+  /** Moves the average towards the weights. Borrows them. */
+  update(params: T): void;
+  /** The averaged weights. Owned by the average and valid until the next `update`, `loadState` or `dispose`: clone to keep. */
+  readonly params: T;
+  readonly numUpdates: number;
+  /** `numUpdates`, and `params.<path>` per weight. The caller disposes the tensors. */
+  state(): Record<string, tf.Tensor>;
+  /** Continues from a saved state. Borrows it. Throws CheckpointError if it does not fit, and changes nothing then. */
+  loadState(record: Readonly<Record<string, tf.Tensor>>): void;
+  dispose(): void;
+};
+
+/** An exponential moving average of weights, which starts at their present values. Borrows `params`. */
+export function createEma<T extends ParamTree>(params: T, options: EmaOptions): Ema<T> {
+  const { decay, warmup = false } = options;
+  const entries = flattenParams(params).map(({ path, tensor }) => ({ path, shape: tensor.shape, size: tensor.size }));
+  // The template's own tensors may be disposed later; the tree's form is kept with positions instead.
+  const positions = new Map(entries.map(({ path }, i) => [path, i]));
+  const form = params;
+  let flat = joinFlat(flattenParams(params).map(({ tensor }) => tensor));
+  let tree: T | undefined;
+  let numUpdates = 0;
+
+  function replace(next: tf.Tensor1D): void {
+    flat.dispose();
+    flat = next;
+    if (tree) disposeParams(tree);
+    tree = undefined;
+  }
+
+  return {
+    update(current) {
+      const rate = warmup ? Math.min(decay, (1 + numUpdates) / (10 + numUpdates)) : decay;
+      numUpdates++;
+      replace(
+        tf.tidy(() => {
+          const now = joinFlat(flattenParams(current).map(({ tensor }) => tensor));
+          return tf.add(tf.mul(flat, rate), tf.mul(now, 1 - rate)) as tf.Tensor1D;
+        }),
+      );
+    },
+    get params() {
+      if (!tree) {
+        const parts = splitFlat(flat, entries);
+        tree = mapParams(form, (_, path) => tf.keep(parts[positions.get(path)!]!));
+      }
+      return tree;
+    },
+    get numUpdates() {
+      return numUpdates;
+    },
+    state: () =>
+      tf.tidy(() => {
+        const record: Record<string, tf.Tensor> = { numUpdates: tf.scalar(numUpdates, 'int32') };
+        splitFlat(flat, entries).forEach((part, i) => (record[`params.${entries[i]!.path}`] = part));
+        return record;
+      }),
+    loadState(record) {
+      const names = entries.map(({ path }) => `params.${path}`);
+      const missing = ['numUpdates', ...names].filter((name) => !Object.hasOwn(record, name));
+      const misshapen = entries
+        .map(({ path, shape }) => ({ name: `params.${path}`, shape }))
+        .filter(({ name, shape }) => Object.hasOwn(record, name) && record[name]!.shape.join() !== shape.join())
+        .map(({ name }) => name);
+      if (missing.length + misshapen.length > 0) {
+        throw new CheckpointError(
+          `Ema.loadState: the state does not fit the weights. Missing: [${missing.join(', ')}]; ` +
+            `misshapen: [${misshapen.join(', ')}]. Was it saved with another model?`,
+          { code: 'mismatch', missing, misshapen },
+        );
+      }
+      numUpdates = record.numUpdates!.dataSync()[0]!;
+      replace(joinFlat(names.map((name) => record[name]!)));
+    },
+    dispose() {
+      if (tree) disposeParams(tree);
+      tree = undefined;
+      if (!flat.isDisposed) flat.dispose();
+    },
+  };
+}

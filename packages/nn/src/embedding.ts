@@ -1,0 +1,44 @@
+// Shapes: V entries, D width.
+import * as tf from '@tensorflow/tfjs-core';
+import { withGradient } from './custom-gradient';
+import type { Rng } from './rng';
+
+/** Weights of a table: weight `[V, D]`. */
+export type EmbeddingParams = { readonly weight: tf.Tensor2D };
+
+/** Fresh weights: standard normal, as in PyTorch. */
+export function initEmbedding(count: number, width: number, rng: Rng): EmbeddingParams {
+  return { weight: tf.tensor2d(rng.fillNormal(new Float32Array(count * width)), [count, width]) };
+}
+
+/**
+ * Rows of the table.
+ *
+ * @param ids int32 `[...]`, in `[0, V)`. Not checked: that would read the tensor back.
+ * @returns `[..., D]`. The caller disposes it.
+ */
+export function embedding(params: EmbeddingParams, ids: tf.Tensor): tf.Tensor {
+  const [V, D] = params.weight.shape;
+  // tfjs' gradient of gather needs unsortedSegmentSum, which wasm lacks. There and on cpu reading back is a copy
+  // within memory, so the rows are added up in JS.
+  const backend = tf.getBackend();
+  if (backend !== 'wasm' && backend !== 'cpu') return tf.gather(params.weight, ids);
+  return withGradient(
+    [params.weight],
+    (save) => {
+      save([ids]);
+      return tf.gather(params.weight, ids);
+    },
+    (dy, saved) => {
+      const rows = saved[0]!.dataSync();
+      const gradients = dy.dataSync();
+      const sum = new Float32Array(V * D);
+      for (let i = 0; i < rows.length; i++) {
+        const from = i * D;
+        const to = rows[i]! * D;
+        for (let j = 0; j < D; j++) sum[to + j]! += gradients[from + j]!;
+      }
+      return [tf.tensor2d(sum, [V, D])];
+    },
+  );
+}

@@ -1,0 +1,15 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+/** All tensors as one vector, so that an optimiser runs ten kernels instead of ten per weight. */
+export function joinFlat(tensors: readonly tf.Tensor[]): tf.Tensor1D {
+  return tf.tidy(() => tf.concat1d(tensors.map((tensor) => tf.reshape(tensor, [tensor.size]) as tf.Tensor1D)));
+}
+
+/** The inverse of `joinFlat`: pieces with the shapes of `like`. */
+export function splitFlat(flat: tf.Tensor1D, like: readonly { readonly shape: number[]; readonly size: number }[]): tf.Tensor[] {
+  return tf.tidy(() => {
+    const sizes = like.map(({ size }) => size);
+    const parts = sizes.length === 1 ? [flat] : tf.split(flat, sizes);
+    return parts.map((part, i) => tf.reshape(part, like[i]!.shape));
+  });
+}

@@ -1,0 +1,81 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { GradientError } from './errors';
+import { joinFlat, splitFlat } from './flat';
+import { flattenParams, type ParamTree } from './tree';
+
+export type Gradients = Record<string, tf.Tensor>;
+
+/**
+ * The loss and its gradient with respect to every tensor of the tree.
+ *
+ * @param loss Computes a scalar from the tensors of `params` (variables or not).
+ * @returns `value`, a scalar, and `grads` by path. The caller disposes both.
+ * @throws GradientError naming the paths to which the loss has no connection. With `allowMissing` these are left out.
+ */
+export function valueAndGrads(
+  loss: () => tf.Scalar,
+  params: ParamTree,
+  options: { readonly allowMissing?: boolean } = {},
+): { value: tf.Scalar; grads: Gradients } {
+  const entries = flattenParams(params);
+  const tensors = entries.map((entry) => entry.tensor);
+  const { value, grads } = tf.engine().gradients(loss, tensors, undefined, true);
+  const found: (tf.Tensor | null | undefined)[] = grads;
+  const missing = entries.filter((_, i) => !found[i]).map((entry) => entry.path);
+  if (missing.length > 0 && !options.allowMissing) {
+    tf.dispose([value, ...found.filter((grad) => grad !== null && grad !== undefined)]);
+    throw new GradientError(
+      `valueAndGrads: the loss does not depend on ${missing.map((path) => `"${path}"`).join(', ')}. ` +
+        'Leave these weights out of the tree, or pass allowMissing.',
+      missing,
+    );
+  }
+  const byPath: Gradients = {};
+  entries.forEach(({ path }, i) => {
+    const grad = found[i];
+    if (grad) byPath[path] = grad;
+  });
+  return { value, grads: byPath };
+}
+
+/**
+ * Scales all gradients by one factor so that their common Euclidean norm is at most `maxNorm`.
+ *
+ * @param grads Borrowed.
+ * @returns New gradients, and the norm before clipping as a scalar. The caller disposes both.
+ */
+export function clipByGlobalNorm(
+  grads: Readonly<Record<string, tf.Tensor>>,
+  maxNorm: number,
+): { grads: Gradients; norm: tf.Scalar } {
+  return tf.tidy(() => {
+    const paths = Object.keys(grads);
+    const tensors = paths.map((path) => grads[path]!);
+    const flat = joinFlat(tensors);
+    const norm = tf.sqrt(tf.sum(tf.mul(flat, flat))) as tf.Scalar;
+    const factor = tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6)));
+    const parts = splitFlat(tf.mul(flat, factor), tensors);
+    const clipped: Gradients = {};
+    paths.forEach((path, i) => (clipped[path] = parts[i]!));
+    return { grads: clipped, norm };
+  });
+}
+
+/**
+ * The name of the first tensor that holds a NaN or an infinity.
+ *
+ * @param named A tree of weights, or a record of gradients. Borrowed.
+ * @returns Its path, or `undefined` if all numbers are finite. Reads back once.
+ */
+export async function firstNonFinite(named: ParamTree): Promise<string | undefined> {
+  const entries = flattenParams(named).filter(({ tensor }) => tensor.dtype === 'float32' && tensor.size > 0);
+  if (entries.length === 0) return undefined;
+  // x - x is 0 for finite numbers and NaN for all others.
+  const sums = tf.tidy(() => tf.stack(entries.map(({ tensor }) => tf.sum(tf.sub(tensor, tensor)))));
+  try {
+    const index = (await sums.data()).findIndex((sum) => Number.isNaN(sum));
+    return entries[index]?.path;
+  } finally {
+    sums.dispose();
+  }
+}

@@ -1,0 +1,53 @@
+// Shapes: N rows, D width.
+import * as tf from '@tensorflow/tfjs-core';
+import { withGradient } from './custom-gradient';
+import { ShapeError } from './errors';
+import type { NormParams } from './group-norm';
+import { sumRows } from './linear';
+
+export type LayerNormOptions = { readonly eps?: number };
+
+/** Fresh weights: scale 1, shift 0. */
+export function initLayerNorm(width: number): NormParams {
+  return { weight: tf.ones([width]), bias: tf.zeros([width]) };
+}
+
+/**
+ * Normalises the last axis to mean 0 and variance 1, then scales and shifts per channel.
+ *
+ * @param x `[..., D]`, float32.
+ * @returns The shape of `x`. The caller disposes it.
+ * @throws ShapeError if the last axis does not fit the weights.
+ * @see arXiv:1607.06450
+ */
+export function layerNorm<R extends tf.Rank>(
+  params: NormParams,
+  x: tf.Tensor<R>,
+  options: LayerNormOptions = {},
+): tf.Tensor<R> {
+  const { eps = 1e-5 } = options;
+  const { weight, bias } = params;
+  const D = weight.shape[0];
+  if (x.rank < 1 || x.shape[x.rank - 1] !== D) {
+    throw new ShapeError(`layerNorm: expected x of shape [..., ${D}], received [${x.shape.join(', ')}].`);
+  }
+  return withGradient<tf.Tensor<R>>(
+    [x, weight, bias],
+    (save) => {
+      const rows = tf.reshape(x, [-1, D]); // [N, D]
+      const centered = tf.sub(rows, tf.mean(rows, 1, true));
+      const rstd = tf.rsqrt(tf.add(tf.mean(tf.mul(centered, centered), 1, true), eps)); // [N, 1]
+      const normal = tf.mul(centered, rstd); // [N, D]
+      save([normal, rstd, weight]);
+      return tf.reshape(tf.add(tf.mul(normal, weight), bias), x.shape) as tf.Tensor<R>;
+    },
+    (dy, saved) => {
+      const [normal, rstd, weight2] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor1D];
+      const rows = tf.reshape(dy, [-1, D]) as tf.Tensor2D; // [N, D]
+      const scaled = tf.mul(rows, weight2);
+      const along = tf.mul(normal, tf.mean(tf.mul(scaled, normal), 1, true));
+      const dx = tf.mul(tf.sub(tf.sub(scaled, tf.mean(scaled, 1, true)), along), rstd);
+      return [tf.reshape(dx, dy.shape), sumRows(tf.mul(rows, normal)), sumRows(rows)];
+    },
+  );
+}
