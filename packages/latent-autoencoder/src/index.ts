@@ -1,1 +1,21 @@
-export {};
+export {
+  AutoencoderConfigError,
+  downsamplingFactor,
+  pictureBookAutoencoderConfig,
+  publishedVqF8Config,
+  type AutoencoderConfig,
+} from './config';
+export { decode, decodeIndices, decodeQuantized, encode, initAutoencoder, type AutoencoderParams } from './autoencoder';
+export {
+  lookUpCodes,
+  nearestCodes,
+  quantizationLoss,
+  quantize,
+  type Quantized,
+  type QuantizerParams,
+} from './quantizer';
+export { autoencoderLoss, type AutoencoderLoss, type AutoencoderLossOptions } from './loss';
+export { CodebookError, codebookFromLatents, codebookPerplexity, countCodes, restartDeadCodes } from './codebook';
+export { latentScale, LatentStatisticsError, type LatentStatistics } from './latent-statistics';
+export { autoencoderParameterCount, autoencoderTensors, publishedName, type TensorEntry } from './tensors';
+export { autoencoderFlops, type AutoencoderFlops } from './flops';

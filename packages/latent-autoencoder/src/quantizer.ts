@@ -1,0 +1,111 @@
+// Shapes: B batch, h and w latent sides, N = B·h·w vectors, D width of a code, K codes.
+import * as tf from '@tensorflow/tfjs-core';
+import { embedding, ShapeError, type EmbeddingParams, type Rng } from '@sgdiff/nn';
+
+/** The codebook. */
+export type QuantizerParams = { readonly embedding: EmbeddingParams /* weight [K, D] */ };
+
+export type Quantized = {
+  /** The nearest codes, `[B, h, w, D]`; its gradient passes to `z` unchanged and never reaches the codebook. */
+  readonly zQ: tf.Tensor4D;
+  /** Row of the codebook at each position, `[B, h, w]`, int32. */
+  readonly indices: tf.Tensor3D;
+};
+
+/** At most this many distances are held at a time (16 MiB). */
+const MAX_DISTANCES = 2 ** 22;
+
+/** Codes uniform in ±1/K, as in the reference. Replace them by encoder outputs (`codebookFromLatents`) before training. */
+export function initQuantizer(codebookSize: number, embedDim: number, rng: Rng): QuantizerParams {
+  const values = rng.fillUniform(new Float32Array(codebookSize * embedDim)).map((u) => (2 * u - 1) / codebookSize);
+  return { embedding: { weight: tf.tensor2d(values, [codebookSize, embedDim]) } };
+}
+
+/**
+ * Replaces each latent vector by the nearest code (squared Euclidean distance, ties to the lowest index).
+ *
+ * @param params Anything with the codebook at `quantize`, such as the whole autoencoder.
+ * @param z `[B, h, w, D]`, float32, before quantisation.
+ * @returns Straight-through codes and their indices. The caller disposes both.
+ * @throws ShapeError if `z` is not as wide as the codes.
+ * @see arXiv:1711.00937, equations 1 and 2.
+ */
+export function quantize(params: { readonly quantize: QuantizerParams }, z: tf.Tensor4D): Quantized {
+  const codebook = params.quantize.embedding;
+  const [B, h, w, D] = z.shape;
+  if (z.rank !== 4 || D !== codebook.weight.shape[1]) {
+    throw new ShapeError(
+      `quantize: expected z of shape [B, h, w, ${codebook.weight.shape[1]}], received [${z.shape}]. ` +
+        `Pass what encode returned.`,
+    );
+  }
+  return tf.tidy(() => {
+    const indices = nearestCodes(codebook.weight as tf.Tensor2D, tf.reshape(z, [-1, D])); // [N]
+    const straightThrough = tf.customGrad((x) => ({
+      value: tf.reshape(embedding(codebook, indices), (x as tf.Tensor).shape),
+      gradFunc: (dy: tf.Tensor) => dy,
+    }));
+    return { zQ: straightThrough(z) as tf.Tensor4D, indices: tf.reshape(indices, [B, h, w]) as tf.Tensor3D };
+  });
+}
+
+/**
+ * Index of the nearest code of each vector, by the largest `2 z·e − |e|²`.
+ *
+ * @param codebook `[K, D]`.
+ * @param z `[N, D]`.
+ * @returns `[N]`, int32; no gradient. The caller disposes it.
+ */
+export function nearestCodes(codebook: tf.Tensor2D, z: tf.Tensor2D): tf.Tensor1D {
+  const [N] = z.shape;
+  const [K] = codebook.shape;
+  return tf.tidy(() => {
+    const twice = tf.transpose(tf.mul(codebook, 2)); // [D, K]
+    const squares = tf.sum(tf.square(codebook), 1); // [K]
+    const rows = Math.max(1, Math.floor(MAX_DISTANCES / K));
+    const parts: tf.Tensor1D[] = [];
+    for (let start = 0; start < N; start += rows) {
+      parts.push(
+        tf.tidy(() => {
+          const some = tf.slice(z, [start, 0], [Math.min(rows, N - start), -1]);
+          return tf.argMax(tf.sub(tf.matMul(some, twice), squares), 1) as tf.Tensor1D;
+        }),
+      );
+    }
+    return parts.length === 1 ? parts[0]! : tf.concat(parts);
+  });
+}
+
+/**
+ * Mean squared distance between latents and their codes, with separate strengths for the pull on the codes and the
+ * pull on the encoder: `codebook · mean((sg[z] − e)²) + commitment · mean((z − sg[e])²)`.
+ *
+ * @param z `[B, h, w, D]` before quantisation.
+ * @param codes The chosen codes `[B, h, w, D]` with a gradient to the codebook (not the straight-through `zQ`).
+ * @returns A scalar. The caller disposes it.
+ * @see arXiv:1711.00937, equation 3, second and third term.
+ */
+export function quantizationLoss(
+  z: tf.Tensor4D,
+  codes: tf.Tensor4D,
+  strength: { readonly codebook: number; readonly commitment: number },
+): tf.Scalar {
+  const scaled = tf.customGrad((...args) => {
+    const [a, b, save] = args as unknown as [tf.Tensor, tf.Tensor, tf.GradSaveFunc];
+    const difference = tf.sub(a, b);
+    save([difference]);
+    return {
+      value: tf.mul(tf.mean(tf.square(difference)), strength.codebook + strength.commitment),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const pull = tf.mul(saved[0]!, tf.mul(dy, 2 / z.size));
+        return [tf.mul(pull, strength.commitment), tf.mul(pull, -strength.codebook)];
+      },
+    };
+  });
+  return scaled(z, codes) as tf.Scalar;
+}
+
+/** The codes of given indices, with a gradient to the codebook: int32 `[...]` to `[..., D]`. The caller disposes it. */
+export function lookUpCodes(params: { readonly quantize: QuantizerParams }, indices: tf.Tensor): tf.Tensor {
+  return embedding(params.quantize.embedding, indices);
+}
