@@ -1,1 +1,10 @@
-export {};
+export { pictureBookEncoderConfig, publishedSgEncoderConfig, sgEncoderShapes } from './config';
+export type { SgEncoderConfig, SgEncoderWords } from './config';
+export { SgEncoderError } from './errors';
+export type { SgEncoderErrorCode } from './errors';
+export { graphLayer, initGraphLayer } from './graph-layer';
+export type { GraphLayerParams, GraphMlpParams } from './graph-layer';
+export { createIncidence } from './incidence';
+export type { Incidence } from './incidence';
+export { encodeSceneGraphs, initSgEncoder } from './sg-encoder';
+export type { SgEncoderParams, SgEncoding } from './sg-encoder';
