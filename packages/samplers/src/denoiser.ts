@@ -1,0 +1,64 @@
+// Shapes: B batch, then any further axes of the data, e.g. [B, H, W, C].
+// Convention: x = x0 + sigma * eps (arXiv:2206.00364). A model trained on the variance-preserving form
+// xT = sqrt(alphaCumprod) * x0 + sqrt(1 - alphaCumprod) * eps sees x / sqrt(1 + sigma^2), for alphaCumprod = 1 / (1 + sigma^2).
+import * as tf from '@tensorflow/tfjs-core';
+import { expectOneOf } from './errors';
+import { type Schedule, timestepOfSigma } from './schedule';
+
+/** Where in the run a denoiser is being called. */
+export type DenoiserStep = {
+  /** Step, counted from 0. */
+  readonly index: number;
+  /** How many steps the run has. */
+  readonly steps: number;
+};
+
+/**
+ * The clean data a network sees in noisy data: what every sampler here runs on.
+ *
+ * @param x Noisy data `x0 + sigma * eps`, `[B, …]`, float32. Borrowed.
+ * @param sigma Noise level, the standard deviation of the noise in `x`; above 0.
+ * @returns The predicted x0, of the shape of `x`. The caller disposes it. Samplers call inside a `tf.tidy` and clone the
+ *   answer, so under them a denoiser may also return a tensor that it keeps.
+ */
+export type Denoiser<T extends tf.Tensor = tf.Tensor> = (x: T, sigma: number, step: DenoiserStep) => T;
+
+/** A network on variance-preserving data: `xT` `[B, …]` of about unit variance, `t` `[B]` float32 from 0 to timesteps - 1. */
+export type DiffusionModel<T extends tf.Tensor = tf.Tensor> = (xT: T, t: tf.Tensor1D) => T;
+
+/** What a network was trained to predict: the noise, the velocity (arXiv:2202.00512, section 4), or the clean data. */
+export type Prediction = 'eps' | 'v' | 'x0';
+
+const PREDICTIONS: readonly Prediction[] = ['eps', 'v', 'x0'];
+
+/**
+ * A denoiser made of a network trained with a variance-preserving schedule.
+ *
+ * The network gets `x / sqrt(1 + sigma^2)` and the timestep of `sigma` (`timestepOfSigma`; whole for the sigmas of
+ * `samplingSigmas`), once per call, and its answer is turned into x0.
+ *
+ * @param model Called inside a `tf.tidy`; borrows its arguments.
+ * @throws SamplerError if `prediction` is unknown; the denoiser throws if sigma lies outside the schedule.
+ */
+export function denoiserFromModel<T extends tf.Tensor>(
+  model: DiffusionModel<T>,
+  schedule: Schedule,
+  prediction: Prediction,
+): Denoiser<T> {
+  expectOneOf('denoiserFromModel', 'prediction', prediction, PREDICTIONS);
+  return (x, sigma) => {
+    const t = timestepOfSigma(schedule, sigma);
+    const alpha = 1 / Math.sqrt(1 + sigma * sigma); // sqrt(alphaCumprod)
+    return tf.tidy(() => {
+      const output = model(tf.mul<T>(x, alpha), tf.fill([x.shape[0]!], t)); // [B, …]
+      switch (prediction) {
+        case 'eps':
+          return tf.sub<T>(x, tf.mul(output, sigma));
+        case 'v':
+          return tf.sub<T>(tf.mul(x, alpha * alpha), tf.mul(output, sigma * alpha));
+        case 'x0':
+          return output;
+      }
+    });
+  };
+}

@@ -1,0 +1,75 @@
+import { expectOneOf, SamplerError } from './errors';
+import type { Schedule } from './schedule';
+
+/**
+ * Which of the schedule's timesteps a short run visits (arXiv:2305.08891, table 2).
+ *
+ * - 'trailing' starts at the very last timestep, where training ended in noise. The best choice for few steps.
+ * - 'leading' counts up from 0 in whole strides, so it may start well below the highest noise: with one step at t = 0.
+ * - 'linspace' spreads from 0 to the last timestep, both included; a single step takes the last.
+ */
+export type StepSpacing = 'leading' | 'trailing' | 'linspace';
+
+export type SamplingStepOptions = {
+  /** Default 'trailing'. */
+  readonly spacing?: StepSpacing;
+  /** Added to every timestep of 'leading' (published SGDiff and latent diffusion use 1). Default 0. */
+  readonly offset?: number;
+};
+
+const SPACINGS: readonly StepSpacing[] = ['leading', 'trailing', 'linspace'];
+
+/**
+ * The timesteps a run of `steps` steps visits: exactly `steps` of them, all different, falling.
+ *
+ * Halves are rounded to even, as NumPy does, so that the lists equal those of diffusers.
+ *
+ * @throws SamplerError if `steps` is no whole number from 1 to `schedule.timesteps`, or an offset leaves the schedule.
+ */
+export function samplingTimesteps(schedule: Schedule, steps: number, options: SamplingStepOptions = {}): Int32Array {
+  const { spacing = 'trailing', offset = 0 } = options;
+  const T = schedule.timesteps;
+  expectOneOf('samplingTimesteps', 'spacing', spacing, SPACINGS);
+  if (!Number.isSafeInteger(steps) || steps < 1 || steps > T) {
+    throw new SamplerError(
+      `samplingTimesteps: expected steps to be a whole number from 1 to ${T}, the timesteps of the schedule, ` +
+        `received ${steps}.`,
+      'bad_steps',
+    );
+  }
+  const stride = Math.floor(T / steps);
+  const room = spacing === 'leading' ? T - 1 - (steps - 1) * stride : 0;
+  if (!Number.isSafeInteger(offset) || offset < 0 || offset > room) {
+    throw new SamplerError(
+      `samplingTimesteps: expected offset to be a whole number from 0 to ${room} for ${steps} steps with ` +
+        `'${spacing}' spacing, received ${offset}. A larger one runs past the last timestep, ${T - 1}.`,
+      'bad_steps',
+    );
+  }
+  const timestepAt = {
+    leading: (left: number) => (left - 1) * stride + offset,
+    trailing: (left: number) => roundHalfToEven((T * left) / steps) - 1,
+    linspace: (left: number) => (steps === 1 ? T - 1 : roundHalfToEven(((T - 1) * (left - 1)) / (steps - 1))),
+  }[spacing];
+  return Int32Array.from({ length: steps }, (_, index) => timestepAt(steps - index));
+}
+
+/**
+ * The noise levels of a run of `steps` steps: those of `samplingTimesteps`, then 0.
+ *
+ * @returns `steps + 1` numbers, strictly falling, the last 0. Pass them to a sampler.
+ * @throws SamplerError as `samplingTimesteps`.
+ */
+export function samplingSigmas(schedule: Schedule, steps: number, options: SamplingStepOptions = {}): Float64Array {
+  const sigmas = new Float64Array(steps >= 1 ? Math.floor(steps) + 1 : 1);
+  samplingTimesteps(schedule, steps, options).forEach((t, index) => {
+    sigmas[index] = schedule.sigmas[t]!;
+  });
+  return sigmas;
+}
+
+function roundHalfToEven(value: number): number {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}

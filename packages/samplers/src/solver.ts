@@ -1,0 +1,241 @@
+// Shapes: every tensor here has the shape of the data, [B, …].
+import * as tf from '@tensorflow/tfjs-core';
+import type { Denoiser } from './denoiser';
+import { SamplerError, SamplingAbortedError } from './errors';
+import type { Noise } from './noise';
+
+/** What every sampler takes. */
+export type SampleOptions = {
+  /** Draws the noise of stochastic samplers; `perItemNoise(seeds)` makes one. Deterministic samplers never call it. */
+  readonly noise?: Noise;
+  /** Ends the run within one step: it throws `SamplingAbortedError` and frees everything. */
+  readonly signal?: AbortSignal;
+  /** Called, and awaited, after each step. */
+  readonly onStep?: (step: SamplingStep) => void | Promise<void>;
+};
+
+/** What is known after a step. The tensors are borrowed: they live until the callback or the loop's body ends. */
+export type SamplingStep<T extends tf.Tensor = tf.Tensor> = {
+  /** The step just done, from 0. */
+  readonly index: number;
+  readonly steps: number;
+  readonly sigma: number;
+  readonly sigmaNext: number;
+  /** The predicted clean data: a preview of the result. */
+  readonly x0: T;
+  /** The state at `sigmaNext`; after the last step, the result. */
+  readonly x: T;
+};
+
+/** What a solver's rule may use in one step. */
+export type SolverContext = {
+  readonly index: number;
+  readonly sigmas: ArrayLike<number>;
+  readonly sigma: number;
+  readonly sigmaNext: number;
+  /** The network: x0 as seen in `x` at `sigma`. */
+  readonly denoise: (x: tf.Tensor, sigma: number) => tf.Tensor;
+  /** Standard normal noise of this step. */
+  readonly noise: () => tf.Tensor;
+};
+
+/** State of a run between two steps: with `index` all there is to know, so a run can stop here and go on later. */
+export type SolverState = {
+  readonly x: tf.Tensor;
+  /** What the method remembers of earlier steps, e.g. the last x0. */
+  readonly memory: tf.Tensor[];
+};
+
+/** A sampling method: the rule that takes the state from one noise level to the next. Runs inside a `tf.tidy`. */
+export type Solver = {
+  /** Name for messages, e.g. `sampleDdim`. */
+  readonly name: string;
+  /** Why the method needs noise, e.g. `eta 1`; absent if it is deterministic. */
+  readonly needsNoise?: string;
+  readonly step: (state: SolverState, context: SolverContext) => SolverState & { readonly x0: tf.Tensor };
+};
+
+/**
+ * Runs a solver from `sigmas[0]` down to 0, one step per turn, and lets the event loop breathe between steps.
+ *
+ * @param xT Start of the run, `[B, …]`, float32, noise of level `sigmas[0]`. Borrowed.
+ * @param sigmas Noise levels, strictly falling to 0; one step for each but the last.
+ * @returns A generator of steps. Leaving its loop early frees everything.
+ * @throws SamplerError on first use for bad arguments, and at the step where the denoiser's answer is not finite or misshapen.
+ */
+export async function* runSolver<T extends tf.Tensor>(
+  solver: Solver,
+  denoiser: Denoiser<T>,
+  xT: T,
+  sigmas: ArrayLike<number>,
+  options: SampleOptions,
+): AsyncGenerator<SamplingStep<T>, void, void> {
+  const { noise, signal, onStep } = options;
+  const where = solver.name;
+  const levels = checkSigmas(where, sigmas); // own copy: the caller may write to his between steps
+  const steps = levels.length - 1;
+  if (xT.dtype !== 'float32' || xT.rank === 0) {
+    throw new SamplerError(
+      `${where}: expected xT to be a float32 batch [B, …], received ${xT.dtype} of shape [${xT.shape}].`,
+      'bad_shape',
+    );
+  }
+  if (solver.needsNoise !== undefined && noise === undefined) {
+    throw new SamplerError(
+      `${where}: expected options.noise, which ${solver.needsNoise} needs, received none. Pass perItemNoise(seeds).`,
+      'missing_noise',
+    );
+  }
+  throwIfAborted(where, signal, 0, steps);
+
+  let state: SolverState = { x: tf.clone(xT), memory: [] };
+  let owned = new Set<tf.Tensor>([state.x]);
+  try {
+    for (let index = 0; index < steps; index++) {
+      throwIfAborted(where, signal, index, steps);
+      const sigma = levels[index]!;
+      const sigmaNext = levels[index + 1]!;
+      const at = `at step ${index} of ${steps} (sigma ${sigma})`;
+      const { x: before, memory } = state;
+      const context: SolverContext = {
+        index,
+        sigmas: levels,
+        sigma,
+        sigmaNext,
+        denoise: (x, level) => {
+          const x0 = denoiser(x as T, level, { index, steps });
+          expectShapeOf(where, 'the denoiser', at, x0, xT);
+          return tf.clone(x0); // so that a tensor the denoiser keeps, or x itself, is not disposed with the step
+        },
+        noise: () => {
+          const drawn = noise!(xT.shape, index);
+          expectShapeOf(where, 'noise', at, drawn, xT);
+          return drawn;
+        },
+      };
+      const { x0, x, memory: later } = tf.tidy(() => solver.step({ x: before, memory }, context));
+      const previous = owned;
+      owned = new Set([x, x0, ...later]);
+      state = { x, memory: later };
+      try {
+        await expectFinite(where, at, x0, before);
+      } finally {
+        for (const tensor of previous) if (!owned.has(tensor)) tensor.dispose();
+      }
+      await nextTurn();
+      throwIfAborted(where, signal, index + 1, steps);
+      const done: SamplingStep<T> = { index, steps, sigma, sigmaNext, x0: x0 as T, x: x as T };
+      await onStep?.(done);
+      yield done;
+    }
+  } finally {
+    tf.dispose([...owned]);
+  }
+}
+
+/**
+ * Runs a generator of steps to its end.
+ *
+ * @returns The state after the last step, `[B, …]`. The caller disposes it.
+ */
+export async function lastState<T extends tf.Tensor>(run: AsyncGenerator<SamplingStep<T>, void, void>): Promise<T> {
+  let result: T | undefined;
+  for await (const { index, steps, x } of run) if (index === steps - 1) result = tf.clone(x);
+  return result!; // a run has at least one step, or it throws
+}
+
+function checkSigmas(where: string, sigmas: ArrayLike<number>): Float64Array {
+  const levels = Float64Array.from(sigmas);
+  if (levels.length < 2) {
+    throw new SamplerError(
+      `${where}: expected at least 2 sigmas, one step and the closing 0, received ${levels.length}.`,
+      'bad_sigmas',
+    );
+  }
+  levels.forEach((sigma, index) => {
+    if (!Number.isFinite(sigma) || sigma < 0) {
+      throw new SamplerError(
+        `${where}: expected every sigma to be a finite number from 0, received sigmas[${index}] = ${sigma}.`,
+        'bad_sigmas',
+      );
+    }
+    if (index > 0 && sigma >= levels[index - 1]!) {
+      throw new SamplerError(
+        `${where}: expected sigmas that fall with every step, received sigmas[${index - 1}] = ${levels[index - 1]} ` +
+          `and then sigmas[${index}] = ${sigma}.`,
+        'bad_sigmas',
+      );
+    }
+  });
+  const last = levels[levels.length - 1]!;
+  if (last !== 0) {
+    throw new SamplerError(
+      `${where}: expected the last sigma to be 0, so that no noise is left in the result, received ${last}. Append a 0.`,
+      'bad_sigmas',
+    );
+  }
+  return levels;
+}
+
+function expectShapeOf(where: string, who: string, at: string, received: tf.Tensor, like: tf.Tensor): void {
+  if (!(received instanceof tf.Tensor)) {
+    throw new SamplerError(
+      `${where}: expected ${who} to return a tensor ${at}, received ${Object.prototype.toString.call(received)}. ` +
+        `It must not be an async function.`,
+      'bad_shape',
+    );
+  }
+  if (received.shape.join() === like.shape.join()) return;
+  throw new SamplerError(
+    `${where}: expected ${who} to return shape [${like.shape}] ${at}, received [${received.shape}].`,
+    'bad_shape',
+  );
+}
+
+/** Reads x0 back. That also waits for the backend, so that a step is over when it is reported to be. */
+async function expectFinite(where: string, at: string, x0: tf.Tensor, before: tf.Tensor): Promise<void> {
+  if (!hasNonFinite(await x0.data())) return;
+  if (hasNonFinite(await before.data())) {
+    throw new SamplerError(
+      `${where}: the state that the denoiser was given ${at} holds NaN or infinity. Look at xT and at options.noise.`,
+      'not_finite',
+    );
+  }
+  throw new SamplerError(
+    `${where}: the denoiser returned NaN or infinity ${at}, for a finite input. ` +
+      `Look at the model's weights, its conditions and its range of sigmas.`,
+    'not_finite',
+  );
+}
+
+function hasNonFinite(values: ArrayLike<number>): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return true;
+  return false;
+}
+
+function throwIfAborted(where: string, signal: AbortSignal | undefined, index: number, steps: number): void {
+  if (!signal?.aborted) return;
+  const when = index === 0 ? 'before the first step' : `after step ${index - 1} of ${steps}`;
+  throw new SamplingAbortedError(`${where}: aborted ${when}.`, signal.reason);
+}
+
+/**
+ * Waits for the next turn of the event loop, so that timers, clicks and signals get through: a promise alone would not
+ * let them. Not a timer where it can be helped, since browsers slow those down, in hidden pages to one a minute.
+ */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (typeof setImmediate === 'function') {
+      setImmediate(resolve);
+    } else if (typeof MessageChannel === 'function') {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        port1.close();
+        resolve();
+      };
+      port2.postMessage(0);
+    } else {
+      setTimeout(resolve, 0);
+    }
+  });
+}
