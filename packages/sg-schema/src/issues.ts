@@ -23,7 +23,7 @@ export type IssueCode =
   | 'nested_negative'
   | 'numbering'
   | 'unterminated_quote'
-  | 'incomplete_clause'
+  | 'wrong_clause'
   | 'too_many_issues';
 
 /** Keys and positions that lead to a place in the graph: `['relationships', 3, 2]`. */

@@ -35,7 +35,7 @@ export function checkPredicateWord(issues: IssueList, path: IssuePath, word: str
 /** Reports a position that no object has. `path` leads to the number. */
 export function addOutOfRange(issues: IssueList, path: IssuePath, position: number, objectCount: number): void {
   issues.add('index_out_of_range', path, {
-    expected: objectCount === 0 ? 'no relation in a graph without objects' : positionRange(objectCount),
+    expected: positionRange(objectCount),
     received: String(position),
     hint: 'correct the position or add the object that it should point to',
   });
@@ -43,6 +43,7 @@ export function addOutOfRange(issues: IssueList, path: IssuePath, position: numb
 
 /** `the position of an object, 0 to 4`. */
 export function positionRange(objectCount: number): string {
+  if (objectCount === 0) return 'no position, as there are no objects';
   return `the position of an object, ${objectCount === 1 ? 'which is 0' : `0 to ${objectCount - 1}`}`;
 }
 
@@ -114,6 +115,7 @@ export function checkTripleCount(
 const NAMED_TRIPLES = 20;
 
 function checkPlainWord(issues: IssueList, path: IssuePath, word: string, kind: 'object' | 'predicate'): boolean {
+  if (issues.full) return false; // No suggestions are sought for what would not be listed.
   if (word.trim() === '') {
     issues.add('empty_word', path, {
       expected: `the word of ${kind === 'object' ? 'an object' : 'a predicate'}`,
