@@ -141,10 +141,31 @@ export function smallImageEncoder(
     for (const block of params.blocks) x = residualBlock(block, x, groups);
     const local = tf.reshape(groupNormSilu(params.norm, x, { groups, eps: 1e-5 }), [B, P, W]) as tf.Tensor3D;
     const places = tf.reshape(linear(params.narrow, local), [B, P * config.narrowWidth]);
-    const features = tf.concat([tf.mean(local, 1), tf.max(local, 1), places as tf.Tensor2D], -1);
+    const features = tf.concat([tf.mean(local, 1), maxOverTokens(local), places as tf.Tensor2D], -1);
     const global = linear(params.out, silu(linear(params.up, features))) as tf.Tensor2D;
     return { local, global };
   });
+}
+
+/**
+ * Maximum over the tokens, `[B, P, W]` -> `[B, W]`. tfjs' own gradient compares with `equal`, which on wasm walks broadcast
+ * tensors element by element (45 ms for 64x64x96); subtraction and `step` do not. Tied tokens each get the gradient.
+ */
+function maxOverTokens(x: tf.Tensor3D): tf.Tensor2D {
+  const maximum = tf.customGrad((input, save) => {
+    const tokens = input as tf.Tensor3D;
+    const best = tf.max(tokens, 1, true); // [B, 1, W]
+    (save as tf.GradSaveFunc)([tokens, best]);
+    return {
+      value: tf.squeeze(best, [1]),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) =>
+        tf.tidy(() => {
+          const below = tf.step(tf.sub(saved[1]!, saved[0]!)); // 1 where smaller than the maximum
+          return tf.mul(tf.sub(1, below), tf.expandDims(dy, 1));
+        }),
+    };
+  });
+  return maximum(x) as tf.Tensor2D;
 }
 
 function initResidualBlock(channels: number, rng: Rng): ResidualBlockParams {
