@@ -1,0 +1,106 @@
+// Shapes: B batch, T triples, M = T + 1 context tokens, X context width, L local width, G global width, E time width.
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  expectShape,
+  initLayerNorm,
+  initLinear,
+  layerNorm,
+  linear,
+  ShapeError,
+  type LinearParams,
+  type NormParams,
+  type Rng,
+} from '@sgdiff/nn';
+import type { UnetConfig } from './config';
+
+/** What the picture should show, as the graph encoder gives it. */
+export type UnetCondition = {
+  /** One feature per triple: `[B, T, L]`, float32. */
+  readonly local: tf.Tensor3D;
+  /** 1 for a real triple, 0 for padding: `[B, T]`, float32. */
+  readonly mask: tf.Tensor2D;
+  /** One feature per graph: `[B, G]`, float32. */
+  readonly global: tf.Tensor2D;
+};
+
+export type ConditionParams = {
+  readonly local: LinearParams; // [L, X]
+  /** Global feature to a token, where its width differs. */
+  readonly global?: LinearParams; // [G, X]
+  /** Global feature to the time embedding. */
+  readonly globalTime?: LinearParams; // [G, E]
+  readonly norm?: NormParams; // [X]
+  /** The token that stands for "no graph". */
+  readonly nullToken?: tf.Tensor1D; // [X]
+};
+
+export function initCondition(config: UnetConfig, timeWidth: number, rng: Rng): ConditionParams {
+  const { localWidth, globalWidth, contextWidth } = config;
+  return {
+    local: initLinear(localWidth, contextWidth, rng.fork('local')),
+    ...(globalWidth === contextWidth ? {} : { global: initLinear(globalWidth, contextWidth, rng.fork('global')) }),
+    ...(config.globalInTime ? { globalTime: initLinear(globalWidth, timeWidth, rng.fork('globalTime')) } : {}),
+    ...(config.contextNorm ? { norm: initLayerNorm(contextWidth) } : {}),
+    ...(config.nullToken
+      ? { nullToken: tf.tensor1d(rng.fork('nullToken').fillNormal(new Float32Array(contextWidth))) }
+      : {}),
+  };
+}
+
+export type PreparedCondition = {
+  /** Tokens for cross-attention: local ones, then the global one; `[B, M, X]`. */
+  readonly tokens: tf.Tensor3D;
+  /** `[B, M]`, or left out when padding is attended to. The global token is always 1. */
+  readonly mask?: tf.Tensor2D;
+  /** What is added to the time embedding: `[B, E]`. */
+  readonly time?: tf.Tensor2D;
+};
+
+/**
+ * Tokens, mask and time shift of a condition.
+ *
+ * @param keep 1 to keep an item's condition, 0 to put the null condition in its place: `[B]`, float32.
+ * @returns Tensors inside the caller's tidy.
+ * @throws ShapeError if the condition does not fit the config, or if `keep` comes without a null token.
+ */
+export function prepareCondition(
+  params: ConditionParams,
+  config: UnetConfig,
+  condition: UnetCondition,
+  batch: number,
+  keep?: tf.Tensor1D,
+): PreparedCondition {
+  const { local, mask, global } = condition;
+  const T = local.shape[1];
+  expectShape(
+    'unet',
+    { local, mask, global, ...(keep ? { keep } : {}) },
+    {
+      local: [batch, T, config.localWidth],
+      mask: [batch, T],
+      global: [batch, config.globalWidth],
+      ...(keep ? { keep: [batch] } : {}),
+    },
+  );
+  if (keep && !params.nullToken) {
+    throw new ShapeError(
+      `unet: expected no keep, since this network has no null condition, received keep of shape [${keep.shape}]. ` +
+        `Set nullToken in its config and train it with condition dropout.`,
+    );
+  }
+  const kept = keep ? (tf.mul(global, tf.reshape(keep, [batch, 1])) as tf.Tensor2D) : global; // [B, G]
+  const localTokens = linear(params.local, local); // [B, T, X]
+  const globalToken = tf.reshape(params.global ? linear(params.global, kept) : kept, [batch, 1, config.contextWidth]);
+  let tokens = tf.concat([localTokens, globalToken], 1) as tf.Tensor3D; // [B, M, X]
+  if (params.norm) tokens = layerNorm(params.norm, tokens);
+  if (keep && params.nullToken) {
+    const on = tf.reshape(keep, [batch, 1, 1]);
+    const nothing = tf.mul(tf.sub(1, on), params.nullToken); // [B, 1, X]
+    tokens = tf.add(tf.mul(tokens, on), nothing);
+  }
+  return {
+    tokens,
+    ...(config.maskPadding ? { mask: tf.concat([mask, tf.ones([batch, 1])], 1) as tf.Tensor2D } : {}),
+    ...(params.globalTime ? { time: linear(params.globalTime, kept) } : {}),
+  };
+}
