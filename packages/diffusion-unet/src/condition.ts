@@ -93,8 +93,9 @@ export function prepareCondition(
   const globalToken = tf.reshape(params.global ? linear(params.global, kept) : kept, [batch, 1, config.contextWidth]);
   let tokens = tf.concat([localTokens, globalToken], 1) as tf.Tensor3D; // [B, M, X]
   if (params.norm) tokens = layerNorm(params.norm, tokens);
-  if (keep && params.nullToken) {
-    const on = tf.reshape(keep, [batch, 1, 1]);
+  if (params.nullToken) {
+    // Also without keep, so that the null token gets a gradient (of zero) in every training step.
+    const on = tf.reshape(keep ?? tf.ones([batch]), [batch, 1, 1]);
     const nothing = tf.mul(tf.sub(1, on), params.nullToken); // [B, 1, X]
     tokens = tf.add(tf.mul(tokens, on), nothing);
   }
