@@ -55,7 +55,11 @@ export function conv2d(params: Conv2dParams, x: tf.Tensor4D, options: Conv2dOpti
     }
     const backend = tf.getBackend();
     if (backend !== 'wasm' && backend !== 'webgpu') {
-      const y = tf.conv2d(x, weight, stride, explicitPadding(sides)); // [B, h, w, K]
+      // The gradients of tensorflow's own kernels know no explicit padding: there it is a pad before a 'valid' convolution.
+      const y =
+        typeof padding === 'string'
+          ? tf.conv2d(x, weight, stride, padding)
+          : tf.conv2d(tf.pad(x, explicitPadding(sides)), weight, stride, 'valid'); // [B, h, w, K]
       return bias ? tf.add(y, bias) : y;
     }
     return exchangedConv2d(x, weight, bias, stride, sides);
