@@ -32,11 +32,15 @@ export function findJsonError(text: string): JsonError | undefined {
     return text[at];
   };
   const fail = (expected: string): JsonError => {
-    const before = text.slice(0, at);
-    const lineStart = before.lastIndexOf('\n') + 1;
+    let line = 1;
+    let lineStart = 0;
+    for (let end = text.indexOf('\n'); end >= 0 && end < at; end = text.indexOf('\n', lineStart)) {
+      line++;
+      lineStart = end + 1;
+    }
     const found = text.codePointAt(at);
     return {
-      line: before.split('\n').length,
+      line,
       column: at - lineStart + 1,
       expected,
       received: found === undefined ? 'the end of the text' : JSON.stringify(String.fromCodePoint(found)),

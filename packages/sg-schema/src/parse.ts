@@ -150,10 +150,12 @@ function readGraph(
     return undefined;
   }
   const record = value as Record<string, unknown>;
-  checkKeys(record, path, issues);
-  const objects = readObjects(record, path, issues, options);
+  const misspelt = checkKeys(record, path, issues);
+  const objects = misspelt.has('objects') ? undefined : readObjects(record, path, issues, options);
   // Without a list of objects no position can be judged, but the form of the relations can.
-  const relationships = readRelationships(record, path, issues, objects, options);
+  const relationships = misspelt.has('relationships')
+    ? undefined
+    : readRelationships(record, path, issues, objects, options);
   if (objects === undefined) return undefined;
   const graph: SceneGraph = {
     objects,
@@ -169,20 +171,25 @@ function readGraph(
   return graph;
 }
 
-function checkKeys(record: Record<string, unknown>, path: IssuePath, issues: IssueList): void {
+/** Reports keys that look like a misspelt one, and returns which ones they stand for. */
+function checkKeys(record: Record<string, unknown>, path: IssuePath, issues: IssueList): ReadonlySet<string> {
+  const misspelt = new Set<string>();
   for (const key of Object.keys(record)) {
-    if (issues.full) return;
-    if (KEYS.includes(key) || key.length > 20) continue;
+    if (issues.full) break;
+    // `"id": 7` or `"weight": "heavy"` is somebody's own note; a list or an object under such a key is a slip.
+    if (KEYS.includes(key) || key.length > 20 || typeof record[key] !== 'object' || record[key] === null) continue;
     const meant = KEYS.find(
       (known) => own(record, known) === undefined && (editDistance(key, known, 2) <= 2 || ALIASES[known] === key),
     );
     if (meant === undefined) continue;
+    misspelt.add(meant);
     issues.add('unknown_key', path, {
       expected: `the key ${quote(meant)}`,
       received: quote(key),
       hint: `rename the key to ${quote(meant)}`,
     });
   }
+  return misspelt;
 }
 
 const ALIASES: Readonly<Record<string, string>> = { relationships: 'relations' };

@@ -169,28 +169,49 @@ function createWordList(
   };
 }
 
+const SEPARATOR = /[;,\n\r]/y;
+const BLANKS = /[^\S\n\r]+/y;
+const PLAIN_TOKEN = /[^\s;,"][^\s;,]*/y;
+// Piece by piece, since one expression for the whole quotation overflows the stack on long ones.
+const QUOTED_PIECE = /[^"\\]+|\\[^]/uy;
+
 /** The tokens of each clause; clauses without any are left out. */
 function splitClauses(text: string, issues: IssueList): Token[][] {
   const clauses: Token[][] = [];
   let clause: Token[] = [];
-  const pattern = /[;,\n\r]|"((?:[^"\\]|\\[^])*)("?)|[^\s;,]+/gu;
-  for (const match of text.matchAll(pattern)) {
-    const piece = match[0];
-    if (/^[;,\n\r]$/.test(piece)) {
+  let at = 0;
+  const take = (pattern: RegExp): string | undefined => {
+    pattern.lastIndex = at;
+    const piece = pattern.exec(text)?.[0];
+    at += piece?.length ?? 0;
+    return piece;
+  };
+  while (at < text.length) {
+    if (take(BLANKS) !== undefined) continue;
+    if (take(SEPARATOR) !== undefined) {
       if (clause.length > 0) clauses.push(clause);
       clause = [];
-    } else if (piece.startsWith('"')) {
-      clause.push({ text: match[1]!.replaceAll(/\\([^])/g, '$1'), quoted: true });
-      if (match[2] === '') {
-        issues.add('unterminated_quote', ['clauses', clauses.length], {
-          expected: 'a closing " before the end of the text',
-          received: quote(piece),
-          hint: 'close the quotation, and write \\" for a quotation mark inside it',
-        });
-      }
-    } else {
-      clause.push({ text: piece, quoted: false });
+      continue;
     }
+    const plain = take(PLAIN_TOKEN);
+    if (plain !== undefined) {
+      clause.push({ text: plain, quoted: false });
+      continue;
+    }
+    const start = at++; // What is left is a quotation mark.
+    const pieces: string[] = [];
+    for (let piece = take(QUOTED_PIECE); piece !== undefined; piece = take(QUOTED_PIECE)) {
+      pieces.push(piece.startsWith('\\') ? piece.slice(1) : piece);
+    }
+    clause.push({ text: pieces.join(''), quoted: true });
+    if (text[at] !== '"') {
+      issues.add('unterminated_quote', ['clauses', clauses.length], {
+        expected: 'a closing " before the end of the text',
+        received: quote(text.slice(start)),
+        hint: 'close the quotation, and write \\" for a quotation mark inside it',
+      });
+    }
+    at++;
   }
   if (clause.length > 0) clauses.push(clause);
   return clauses;
@@ -342,7 +363,7 @@ function sameClause(a: Clause, b: Clause): boolean {
 
 /** Whether a word needs no quotes: tokens with single blanks between, none of them a number. */
 function isPlain(word: string): boolean {
-  return /^[^\s;,"]+(?: [^\s;,"]+)*$/u.test(word) && !/(?:^| )\d+(?: |$)/.test(word);
+  return word !== '' && word.trim() === word && !/[;,"]|[^\S ]| {2}/.test(word) && !/(?:^| )\d+(?: |$)/.test(word);
 }
 
 function quoted(word: string): string {
