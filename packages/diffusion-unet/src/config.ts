@@ -69,7 +69,7 @@ export const pictureBookUnetConfig: UnetConfig = {
   numResBlocks: 1,
   attentionFactors: [1, 2, 4],
   crossOnlyFactors: [1],
-  headChannels: 20,
+  headChannels: 40,
   transformerDepth: 1,
   feedForwardMult: 2,
   contextWidth: 128,

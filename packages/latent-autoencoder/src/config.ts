@@ -53,7 +53,7 @@ export const pictureBookAutoencoderConfig: AutoencoderConfig = {
   numResBlocks: 1,
   decoderResBlocks: 1,
   attentionLevels: [],
-  middle: 'blocks',
+  middle: 'none',
   zChannels: 4,
   embedDim: 4,
   codebookSize: 2048,
