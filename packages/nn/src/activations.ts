@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { withGradient } from './custom-gradient';
-import { initLinear, linear, type LinearParams } from './linear';
+import { ShapeError } from './errors';
+import { initLinear, type LinearParams, sumRows, transposeRows } from './linear';
 import type { Rng } from './rng';
 
 /** x · sigmoid(x), elementwise. The caller disposes the result. */
@@ -57,39 +58,74 @@ export function initGeglu(inWidth: number, hiddenWidth: number, rng: Rng): Geglu
  * @see arXiv:2002.05202, equation 6 (there the gate is the first half; here the second, as in latent diffusion).
  */
 export function geglu<R extends tf.Rank>(params: GegluParams, x: tf.Tensor<R>): tf.Tensor<R> {
+  const { weight, bias } = params.proj;
+  const [I, twice] = weight.shape;
+  if (x.rank < 1 || x.shape[x.rank - 1] !== I) {
+    throw new ShapeError(`geglu: expected x of shape [..., ${I}], received [${x.shape.join(', ')}].`);
+  }
+  const hidden = twice / 2;
   return tf.tidy(() => {
-    const both = linear(params.proj, x); // [..., 2 * hidden]
-    const hidden = params.proj.weight.shape[1] / 2;
-    const rows = tf.reshape(both, [-1, 2 * hidden]) as tf.Tensor2D;
-    return tf.reshape<tf.Rank>(gateByGelu(rows), [...x.shape.slice(0, -1), hidden]) as tf.Tensor<R>;
+    const rows = tf.reshape(x, [-1, I]) as tf.Tensor2D; // [N, I]
+    const y = gatedProduct(rows, weight, bias); // [N, F]
+    return tf.reshape<tf.Rank>(y, [...x.shape.slice(0, -1), hidden]) as tf.Tensor<R>;
   });
 }
 
-/** `[N, 2F]` -> `[N, F]`: first half times gelu of the second half. */
-function gateByGelu(both: tf.Tensor2D): tf.Tensor2D {
+/**
+ * `(x V + a) * gelu(x G + b)` with the weights `[V, G]` and biases `[a, b]` side by side. The weights are split instead
+ * of the product, which is a hundred times as large.
+ */
+function gatedProduct(x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor1D | undefined): tf.Tensor2D {
+  const project = (w: tf.Tensor2D, b: tf.Tensor1D | undefined): tf.Tensor2D =>
+    tf.fused.matMul({ a: x, b: w, bias: b }) as tf.Tensor2D;
   return withGradient<tf.Tensor2D>(
-    [both],
+    bias ? [x, weight, bias] : [x, weight],
     (save) => {
-      const [value, gate] = tf.split(both, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
+      const [valueWeight, gateWeight] = tf.split(weight, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
+      const [valueBias, gateBias] = bias ? (tf.split(bias, 2) as [tf.Tensor1D, tf.Tensor1D]) : [undefined, undefined];
+      const value = project(valueWeight, valueBias); // [N, F]
+      const gate = project(gateWeight, gateBias); // [N, F]
       const phi = normalCdf(gate);
-      save([value, gate, phi]);
+      save([x, value, gate, phi, valueWeight, gateWeight]);
       return tf.mul(value, tf.mul(gate, phi));
     },
     (dy, saved) => {
-      const [value, gate, phi] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
-      const dValue = tf.mul(dy, tf.mul(gate, phi));
-      const dGate = tf.mul(tf.mul(dy, value), geluSlope(gate, phi));
-      return [tf.concat([dValue, dGate], 1)];
+      const [x2, value, gate, phi, valueWeight, gateWeight] = saved as tf.Tensor2D[];
+      const dValue = tf.mul(dy, tf.mul(gate!, phi!)) as tf.Tensor2D;
+      const dGate = tf.mul(tf.mul(dy, value!), geluSlope(gate!, phi!)) as tf.Tensor2D;
+      const dx = tf.add(
+        tf.matMul(dValue, tf.transpose(valueWeight!)),
+        tf.matMul(dGate, tf.transpose(gateWeight!)),
+      );
+      const columns = transposeRows(x2!); // [I, N]
+      const grads: tf.Tensor[] = [dx, tf.concat([tf.matMul(columns, dValue), tf.matMul(columns, dGate)], 1)];
+      if (bias) grads.push(tf.concat([sumRows(dValue), sumRows(dGate)]));
+      return grads;
     },
   );
 }
 
-function normalCdf<T extends tf.Tensor>(x: T): T {
-  return tf.mul(0.5, tf.add(1, tf.erf(tf.mul(x, Math.SQRT1_2)))) as T;
+/** Φ(x), elementwise. */
+function normalCdf(x: tf.Tensor): tf.Tensor {
+  if (tf.getBackend() !== 'wasm') return tf.mul(0.5, tf.add(1, tf.erf(tf.mul(x, Math.SQRT1_2))));
+  // erf is a slow scalar loop on wasm, sigmoid and arithmetic are SIMD.
+  const square = tf.minimum(tf.mul(x, x), LOGIT_CDF_LIMIT);
+  let p: tf.Tensor = tf.add(tf.mul(square, LOGIT_CDF[0]!), LOGIT_CDF[1]!);
+  for (const coefficient of LOGIT_CDF.slice(2)) p = tf.add(tf.mul(p, square), coefficient);
+  return tf.sigmoid(tf.mul(x, p));
 }
+
+/**
+ * Φ(x) = sigmoid(x P(x²)) for x² up to the limit, beyond which Φ is 0 or 1 in float32: coefficients of P, highest
+ * first. A minimax fit of degree 6; Φ is off by at most 2.4e-7 in float32, gelu by 6e-7.
+ */
+const LOGIT_CDF = [3.56123751e-9, -2.64915924e-7, 7.91056829e-6, -1.10286849e-4, -6.70047589e-5, 7.26699787e-2, 1.59576757];
+const LOGIT_CDF_LIMIT = 30;
 
 /** d gelu / dx = Φ(x) + x φ(x). */
 function geluSlope(x: tf.Tensor, phi: tf.Tensor): tf.Tensor {
-  const density = tf.exp(tf.mul(tf.mul(x, x), -0.5));
+  const exponent = tf.mul(tf.mul(x, x), -0.5);
+  // exp is a slow scalar loop on wasm; elu(x) = exp(x) - 1 below zero is SIMD.
+  const density = tf.getBackend() === 'wasm' ? tf.add(tf.elu(exponent), 1) : tf.exp(exponent);
   return tf.add(phi, tf.mul(tf.mul(x, density), 1 / Math.sqrt(2 * Math.PI)));
 }

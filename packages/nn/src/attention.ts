@@ -1,9 +1,11 @@
 // Shapes: B batch, N query tokens, M context tokens, D inner width, h heads, d = D / h width of a head.
 import * as tf from '@tensorflow/tfjs-core';
+import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
 import { initLinear, linear, type LinearParams } from './linear';
 import type { Rng } from './rng';
 import { expectShape } from './shapes';
+import { wasmBatchMatMul } from './wasm-kernels';
 
 export type AttentionOptions = {
   readonly heads: number;
@@ -74,29 +76,86 @@ export function scaledDotProductAttention(
   v: tf.Tensor3D,
   { heads, mask }: AttentionOptions,
 ): tf.Tensor3D {
-  const [B, N, D] = q.shape;
+  const [B, , D] = q.shape;
   const M = k.shape[1];
   expectShape('scaledDotProductAttention', { k, v }, { k: [B, M, D], v: [B, M, D] });
   if (mask) expectShape('scaledDotProductAttention', { mask }, { mask: [B, M] });
   if (!Number.isInteger(heads) || heads < 1 || D % heads !== 0) {
     throw new ShapeError(`scaledDotProductAttention: expected heads to divide a width of ${D}, received ${heads}.`);
   }
+  if (tf.getBackend() === 'wasm') return attentionOfProducts(q, k, v, heads, mask);
   const d = D / heads;
   return tf.tidy(() => {
-    const split = (t: tf.Tensor3D): tf.Tensor3D =>
-      tf.reshape(tf.transpose(tf.reshape(t, [B, t.shape[1], heads, d]), [0, 2, 1, 3]), [B * heads, t.shape[1], d]);
-    const scores = tf.mul(tf.matMul(split(q), split(k), false, true), 1 / Math.sqrt(d)); // [B h, N, M]
-    const masked = mask ? maskScores(scores as tf.Tensor3D, mask, heads) : (scores as tf.Tensor3D);
-    const mixed = tf.matMul(tf.softmax(masked), split(v)); // [B h, N, d]
-    const merged = tf.transpose(tf.reshape(mixed, [B, heads, N, d]), [0, 2, 1, 3]); // [B, N, h, d]
-    const y = tf.reshape(merged, [B, N, D]) as tf.Tensor3D;
-    return mask ? tf.mul(y, tf.reshape(tf.max(mask, 1), [B, 1, 1])) : y;
+    const scores = tf.matMul(splitHeads(tf.mul(q, 1 / Math.sqrt(d)), heads), splitHeads(k, heads), false, true) as tf.Tensor3D; // [B h, N, M]
+    const weights = tf.softmax(mask ? maskScores(scores, mask, heads) : scores);
+    const y = mergeHeads(tf.matMul(weights, splitHeads(v, heads)) as tf.Tensor3D, heads); // [B, N, D]
+    return mask ? tf.mul(y, attends(mask)) : y;
   });
 }
 
+/** The same with a gradient of its own, all in plain products (`wasmBatchMatMul`). */
+function attentionOfProducts(
+  q: tf.Tensor3D,
+  k: tf.Tensor3D,
+  v: tf.Tensor3D,
+  heads: number,
+  mask: tf.Tensor2D | undefined,
+): tf.Tensor3D {
+  const scale = 1 / Math.sqrt(q.shape[2] / heads);
+  return withGradient<tf.Tensor3D>(
+    [q, k, v],
+    (save) => {
+      const queries = splitHeads(tf.mul(q, scale), heads); // [B h, N, d]
+      const scores = wasmBatchMatMul(queries, splitHeadsTransposed(k, heads)); // [B h, N, M]
+      const weights = tf.softmax(mask ? maskScores(scores, mask, heads) : scores);
+      const mixed = wasmBatchMatMul(weights, splitHeads(v, heads)); // [B h, N, d]
+      save(mask ? [queries, k, v, weights, mixed, mask] : [queries, k, v, weights, mixed]);
+      const y = mergeHeads(mixed, heads);
+      return mask ? tf.mul(y, attends(mask)) : y;
+    },
+    (dy, saved) => {
+      const [queries, k2, v2, weights, mixed] = saved as tf.Tensor3D[];
+      const mask2 = saved[5] as tf.Tensor2D | undefined;
+      const dMixed = splitHeads(mask2 ? tf.mul(dy, attends(mask2)) : dy, heads); // [B h, N, d]
+      const dWeights = wasmBatchMatMul(dMixed, splitHeadsTransposed(v2!, heads)); // [B h, N, M]
+      // The mean of dWeights under the weights is also this product, which is smaller.
+      const mean = tf.sum(tf.mul(dMixed, mixed!), -1, true); // [B h, N, 1]
+      const dScores = tf.mul(weights!, tf.sub(dWeights, mean)) as tf.Tensor3D;
+      const dQ = wasmBatchMatMul(dScores, splitHeads(k2!, heads)); // [B h, N, d]
+      const dK = wasmBatchMatMul(tf.transpose(dScores, [0, 2, 1]), queries!); // [B h, M, d]
+      const dV = wasmBatchMatMul(tf.transpose(weights!, [0, 2, 1]), dMixed); // [B h, M, d]
+      return [tf.mul(mergeHeads(dQ, heads), scale), mergeHeads(dK, heads), mergeHeads(dV, heads)];
+    },
+  );
+}
+
+/** `[B, N, D]` -> `[B h, N, d]`. */
+function splitHeads(x: tf.Tensor3D, heads: number): tf.Tensor3D {
+  const [B, N, D] = x.shape;
+  return tf.reshape(tf.transpose(tf.reshape(x, [B, N, heads, D / heads]), [0, 2, 1, 3]), [B * heads, N, D / heads]);
+}
+
+/** `[B, M, D]` -> `[B h, d, M]`. */
+function splitHeadsTransposed(x: tf.Tensor3D, heads: number): tf.Tensor3D {
+  const [B, M, D] = x.shape;
+  return tf.reshape(tf.transpose(tf.reshape(x, [B, M, heads, D / heads]), [0, 2, 3, 1]), [B * heads, D / heads, M]);
+}
+
+/** `[B h, N, d]` -> `[B, N, D]`. */
+function mergeHeads(x: tf.Tensor3D, heads: number): tf.Tensor3D {
+  const [Bh, N, d] = x.shape;
+  return tf.reshape(tf.transpose(tf.reshape(x, [Bh / heads, heads, N, d]), [0, 2, 1, 3]), [Bh / heads, N, heads * d]);
+}
+
+/** 1 for images with something to attend to, else 0: `[B, 1, 1]`. */
+function attends(mask: tf.Tensor2D): tf.Tensor3D {
+  return tf.reshape(tf.max(mask, 1), [mask.shape[0], 1, 1]);
+}
+
+/** Scores `[B h, N, M]` with -1e9 where the mask is 0. */
 function maskScores(scores: tf.Tensor3D, mask: tf.Tensor2D, heads: number): tf.Tensor3D {
   const [Bh, N, M] = scores.shape;
   const B = Bh / heads;
-  const penalty = tf.mul(tf.sub(mask, 1), 1e9); // 0 or -1e9
-  return tf.reshape(tf.add(tf.reshape(scores, [B, heads * N, M]), tf.reshape(penalty, [B, 1, M])), [Bh, N, M]);
+  const penalty = tf.reshape(tf.mul(tf.sub(mask, 1), 1e9), [B, 1, M]);
+  return tf.reshape(tf.add(tf.reshape(scores, [B, heads * N, M]), penalty), [Bh, N, M]);
 }

@@ -82,8 +82,7 @@ export function exchangedConv2d(
     bias ? [x, weight, bias] : [x, weight],
     (save) => {
       save([x, weight]);
-      const y = tf.conv2d(x, weight, stride, explicitPadding(sides)); // [B, h, w, K]
-      return bias ? tf.add(y, bias) : y;
+      return tf.fused.conv2d({ x, filter: weight, strides: stride, pad: explicitPadding(sides), bias }); // [B, h, w, K]
     },
     (dy, saved) => {
       const [x2, weight2] = saved as [tf.Tensor4D, tf.Tensor4D];
@@ -124,7 +123,10 @@ function weightGradient(
   sides: Sides,
 ): tf.Tensor4D {
   const [kh, kw] = weightShape as [number, number];
-  const images = tf.transpose(x, [3, 1, 2, 0]); // [C, H, W, B]
+  const [B, H, W, C] = x.shape;
+  // In two steps, each of which stays in the cache.
+  const planes = tf.transpose(tf.reshape(x, [B, H * W, C]) as tf.Tensor3D, [0, 2, 1]); // [B, C, H W]
+  const images = tf.reshape(tf.transpose(tf.reshape(planes, [B, C * H * W])), [C, H, W, B]) as tf.Tensor4D;
   const filter = tf.transpose(dy, [1, 2, 0, 3]); // [h, w, B, K]
   // A filter dilated by the stride sees the windows that the stride visited.
   const full = tf.conv2d(images, filter as tf.Tensor4D, 1, explicitPadding(sides), 'NHWC', stride); // [C, >=kh, >=kw, K]

@@ -14,7 +14,8 @@ export function withGradient<T extends tf.Tensor>(
 ): T {
   const op = tf.customGrad<T>((...args) => {
     const save = args[args.length - 1] as tf.GradSaveFunc;
-    return { value: forward(save), gradFunc: backward };
+    // Tidied here: tfjs would keep what a gradient needs in between until the whole backward pass is over.
+    return { value: forward(save), gradFunc: (dy, saved) => tf.tidy(() => backward(dy, saved)) };
   });
   return op(...inputs);
 }

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { wasmSplitFlat } from './wasm-kernels';
 
 /** All tensors as one vector, so that an optimiser runs ten kernels instead of ten per weight. */
 export function joinFlat(tensors: readonly tf.Tensor[]): tf.Tensor1D {
@@ -12,7 +13,7 @@ export function splitFlat(flat: tf.Tensor1D, like: readonly { readonly shape: nu
     // On wasm every slice copies the whole vector first (its kernel reads it back), which costs a copy of all weights
     // per weight: 300 ms for 150 pieces of 1.3 M numbers. Reading back once costs one copy.
     if (tf.getBackend() === 'wasm') return cut(flat.dataSync<'float32'>(), like);
-    const parts = sizes.length === 1 ? [flat] : tf.split(flat, sizes);
+    const parts = sizes.length === 1 ? [flat] : tf.getBackend() === 'wasm' ? wasmSplitFlat(flat, sizes) : tf.split(flat, sizes);
     return parts.map((part, i) => tf.reshape(part, like[i]!.shape));
   });
 }

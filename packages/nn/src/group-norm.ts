@@ -95,7 +95,7 @@ function positionMean(x: tf.Tensor3D): tf.Tensor2D {
 function groupMean(x: tf.Tensor2D, groups: number): tf.Tensor2D {
   const [B, C] = x.shape;
   const mean = tf.mean(tf.reshape(x, [B * groups, C / groups]), 1, true); // [B * G, 1]
-  return tf.reshape(tf.tile(mean, [1, C / groups]), [B, C]);
+  return tf.reshape(tf.mul(mean, tf.ones([1, C / groups])), [B, C]); // tf.tile is slow on wasm
 }
 
 function siluSlope(u: tf.Tensor): tf.Tensor {

