@@ -19,26 +19,29 @@ export function initEmbedding(count: number, width: number, rng: Rng): Embedding
  */
 export function embedding(params: EmbeddingParams, ids: tf.Tensor): tf.Tensor {
   const [V, D] = params.weight.shape;
-  // tfjs' gradient of gather needs unsortedSegmentSum, which wasm lacks. There and on cpu reading back is a copy
-  // within memory, so the rows are added up in JS.
-  const backend = tf.getBackend();
-  if (backend !== 'wasm' && backend !== 'cpu') return tf.gather(params.weight, ids);
   return withGradient(
     [params.weight],
     (save) => {
       save([ids]);
       return tf.gather(params.weight, ids);
     },
-    (dy, saved) => {
-      const rows = saved[0]!.dataSync();
-      const gradients = dy.dataSync();
-      const sum = new Float32Array(V * D);
-      for (let i = 0; i < rows.length; i++) {
-        const from = i * D;
-        const to = rows[i]! * D;
-        for (let j = 0; j < D; j++) sum[to + j]! += gradients[from + j]!;
-      }
-      return [tf.tensor2d(sum, [V, D])];
-    },
+    (dy, saved) => [sumByRow(dy, saved[0]!, V, D)],
   );
+}
+
+/** Gradient of the table `[V, D]`: rows of `dy` `[..., D]` added up by id. */
+function sumByRow(dy: tf.Tensor, ids: tf.Tensor, V: number, D: number): tf.Tensor {
+  if (tf.getBackend() === 'webgpu') {
+    return tf.unsortedSegmentSum(tf.reshape(dy, [-1, D]), tf.reshape(ids, [-1]) as tf.Tensor1D, V);
+  }
+  // wasm lacks unsortedSegmentSum; on backends in the process' own memory reading back is a copy, so the sum is made in JS.
+  const rows = ids.dataSync();
+  const gradients = dy.dataSync();
+  const sum = new Float32Array(V * D);
+  for (let i = 0; i < rows.length; i++) {
+    const from = i * D;
+    const to = rows[i]! * D;
+    for (let j = 0; j < D; j++) sum[to + j]! += gradients[from + j]!;
+  }
+  return tf.tensor2d(sum, [V, D]);
 }
