@@ -55,7 +55,12 @@ export type ReconstructionSizes = {
 
 /** Fresh weights of one transformer block. With W 768, inner 512, context 1536, hidden 3072: 11,023,104 numbers. */
 export function initTransformerBlock(
-  sizes: { readonly width: number; readonly contextWidth: number; readonly innerWidth: number; readonly hiddenWidth: number },
+  sizes: {
+    readonly width: number;
+    readonly contextWidth: number;
+    readonly innerWidth: number;
+    readonly hiddenWidth: number;
+  },
   rng: Rng,
 ): TransformerBlockParams {
   const { width, contextWidth, innerWidth, hiddenWidth } = sizes;
@@ -74,7 +79,11 @@ export function initTransformerBlock(
 }
 
 /** Fresh weights of the reconstruction. Made once and trained; the published code draws them anew every epoch. */
-export function initReconstruction(config: ReconstructionConfig, sizes: ReconstructionSizes, rng: Rng): ReconstructionParams {
+export function initReconstruction(
+  config: ReconstructionConfig,
+  sizes: ReconstructionSizes,
+  rng: Rng,
+): ReconstructionParams {
   const { tokens, tokenWidth: width, contextWidth, targetWidth } = sizes;
   const { innerWidth = width, hiddenWidth = 4 * width } = config;
   return {
@@ -104,7 +113,10 @@ export function transformerBlock(
     const seen = layerNorm(params.selfNorm, x) as tf.Tensor3D;
     const a = tf.add(x, attention(params.selfAttention, seen, seen, { heads })) as tf.Tensor3D;
     const asked = layerNorm(params.crossNorm, a) as tf.Tensor3D;
-    const b = tf.add(a, attention(params.crossAttention, asked, context, { heads, ...(mask && { mask }) })) as tf.Tensor3D;
+    const b = tf.add(
+      a,
+      attention(params.crossAttention, asked, context, { heads, ...(mask && { mask }) }),
+    ) as tf.Tensor3D;
     const gated = geglu(params.feed.gate, layerNorm(params.feedNorm, b)); // [B, P, hidden]
     return tf.add(b, linear(params.feed.down, gated)) as tf.Tensor3D;
   });
@@ -130,7 +142,10 @@ export function reconstruct(
   return tf.tidy(() => {
     const marks = tf.mul(tf.expandDims(hidden, -1), params.hidden.weight); // [B, P, 1] * [1, W]
     const tokens = tf.add(tf.add(x, params.position.weight), marks) as tf.Tensor3D;
-    return linear(params.out, transformerBlock(params.block, tokens, context, { heads: config.heads, mask })) as tf.Tensor3D;
+    return linear(
+      params.out,
+      transformerBlock(params.block, tokens, context, { heads: config.heads, mask }),
+    ) as tf.Tensor3D;
   });
 }
 

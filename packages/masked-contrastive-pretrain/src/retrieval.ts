@@ -94,7 +94,10 @@ function rank(
   return { before, level };
 }
 
-function addHit(hits: { r1: number; r5: number; r10: number }, { before, level }: { before: number; level: number }): void {
+function addHit(
+  hits: { r1: number; r5: number; r10: number },
+  { before, level }: { before: number; level: number },
+): void {
   const chance = (places: number): number => Math.min(1, Math.max(0, (places - before) / (level + 1)));
   hits.r1 += chance(1);
   hits.r5 += chance(5);

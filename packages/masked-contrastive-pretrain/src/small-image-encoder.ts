@@ -94,7 +94,10 @@ export function initSmallImageEncoder(config: SmallImageEncoderConfig, rng: Rng)
       { code: 'invalid_config' },
     );
   }
-  for (const [name, size] of [['stemWidth', stemWidth], ['width', width]] as const) {
+  for (const [name, size] of [
+    ['stemWidth', stemWidth],
+    ['width', width],
+  ] as const) {
     if (size % groups !== 0) {
       throw new PretrainError(
         `initSmallImageEncoder: expected config.${name} to be a multiple of config.groups ${groups}, received ${size}.`,
@@ -180,6 +183,9 @@ function initResidualBlock(channels: number, rng: Rng): ResidualBlockParams {
 function residualBlock(params: ResidualBlockParams, x: tf.Tensor4D, groups: number): tf.Tensor4D {
   return tf.tidy(() => {
     const h = conv2d(params.conv1, groupNormSilu(params.norm1, x, { groups, eps: 1e-5 }) as tf.Tensor4D);
-    return tf.add(x, conv2d(params.conv2, groupNormSilu(params.norm2, h, { groups, eps: 1e-5 }) as tf.Tensor4D)) as tf.Tensor4D;
+    return tf.add(
+      x,
+      conv2d(params.conv2, groupNormSilu(params.norm2, h, { groups, eps: 1e-5 }) as tf.Tensor4D),
+    ) as tf.Tensor4D;
   });
 }

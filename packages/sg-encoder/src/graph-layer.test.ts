@@ -32,7 +32,9 @@ describe.each(['cpu', 'wasm'] as const)('graphLayer on %s', (backend) => {
     const one = (x: Packed): tf.Tensor3D => tf.tensor3d(x.data, [1, ...x.shape]);
     const layer = restoreParams(
       initGraphLayer(width, hiddenWidth, createRng(0)),
-      Object.fromEntries(Object.entries(golden.weights).map(([path, { data, shape }]) => [path, tf.tensor(data, shape)])),
+      Object.fromEntries(
+        Object.entries(golden.weights).map(([path, { data, shape }]) => [path, tf.tensor(data, shape)]),
+      ),
     );
     const incidence = createIncidence(
       packTriples([{ objects: [1, 1, 1, 1], triples: golden.edges.map(([s, o]) => [s, 0, o]) }]),

@@ -49,12 +49,15 @@ describe('sgEncoderShapes', () => {
   it.each([
     ['Visual Genome', { objectCount: 179, predicateCount: 46 }, 13_241_857],
     ['COCO', { objectCount: 184, predicateCount: 7 }, 13_224_449],
-  ])('lists the published encoder for %s: 52 tensors, with the logit scale 53 and the published count', (_, sizes, count) => {
-    const shapes = sgEncoderShapes(publishedSgEncoderConfig(sizes));
-    expect(Object.keys(shapes)).toHaveLength(52);
-    const total = Object.values(shapes).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
-    expect(total + 1).toBe(count);
-  });
+  ])(
+    'lists the published encoder for %s: 52 tensors, with the logit scale 53 and the published count',
+    (_, sizes, count) => {
+      const shapes = sgEncoderShapes(publishedSgEncoderConfig(sizes));
+      expect(Object.keys(shapes)).toHaveLength(52);
+      const total = Object.values(shapes).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
+      expect(total + 1).toBe(count);
+    },
+  );
 
   it.each(forms)('lists what initSgEncoder makes, in its order: %s', async (_, config) => {
     await setupBackend('cpu');
@@ -126,20 +129,25 @@ describe.each(forms)('encodeSceneGraphs, %s', (_, config) => {
 
   it('is not changed by padding, whatever the padding holds', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(indexedGraph, { minLength: 1, maxLength: 3 }), fc.nat(3), fc.nat(3), async (graphs, o, t) => {
-        const tight = packTriples(graphs);
-        const padded = packTriples(graphs, {
-          objectSlots: tight.objectSlots + o,
-          tripleSlots: tight.tripleSlots + t,
-          filler: 2,
-        });
-        const [a, b] = [await numbers(config, tight), await numbers(config, padded)];
-        // Sums run over more (zero) terms: equal but for rounding.
-        expect(b.global).toBeAllClose(a.global, { rtol: 1e-5, atol: 1e-6 });
-        const real = b.local.map((rows) => rows.slice(0, tight.tripleSlots));
-        expect(real).toBeAllClose(a.local, { rtol: 1e-5, atol: 1e-6 });
-        expect(b.local.flatMap((rows) => rows.slice(tight.tripleSlots)).flat().every((x) => x === 0)).toBe(true); // prettier-ignore
-      }),
+      fc.asyncProperty(
+        fc.array(indexedGraph, { minLength: 1, maxLength: 3 }),
+        fc.nat(3),
+        fc.nat(3),
+        async (graphs, o, t) => {
+          const tight = packTriples(graphs);
+          const padded = packTriples(graphs, {
+            objectSlots: tight.objectSlots + o,
+            tripleSlots: tight.tripleSlots + t,
+            filler: 2,
+          });
+          const [a, b] = [await numbers(config, tight), await numbers(config, padded)];
+          // Sums run over more (zero) terms: equal but for rounding.
+          expect(b.global).toBeAllClose(a.global, { rtol: 1e-5, atol: 1e-6 });
+          const real = b.local.map((rows) => rows.slice(0, tight.tripleSlots));
+          expect(real).toBeAllClose(a.local, { rtol: 1e-5, atol: 1e-6 });
+          expect(b.local.flatMap((rows) => rows.slice(tight.tripleSlots)).flat().every((x) => x === 0)).toBe(true); // prettier-ignore
+        },
+      ),
       { numRuns: 8 },
     );
   });
@@ -195,11 +203,7 @@ describe('encodeSceneGraphs', () => {
     const params = initSgEncoder(config, createRng(5));
     await checkGradients(
       (table) => {
-        const y = encodeSceneGraphs(
-          { ...params, objectEmbedding: { weight: table as tf.Tensor2D } },
-          config,
-          packed,
-        );
+        const y = encodeSceneGraphs({ ...params, objectEmbedding: { weight: table as tf.Tensor2D } }, config, packed);
         return tf.concat([tf.reshape(y.local, [-1]), tf.reshape(y.global, [-1])]);
       },
       [params.objectEmbedding.weight],
@@ -230,7 +234,11 @@ describe('encodeSceneGraphs', () => {
   });
 
   it('draws the same weights for the same seed, and others for another', async () => {
-    const [a, b, c] = [await numbers(small, packed, 1), await numbers(small, packed, 1), await numbers(small, packed, 2)];
+    const [a, b, c] = [
+      await numbers(small, packed, 1),
+      await numbers(small, packed, 1),
+      await numbers(small, packed, 2),
+    ];
     expect(b).toEqual(a);
     expect(c.global).not.toEqual(a.global);
   });

@@ -122,7 +122,15 @@ function maskedMean(x: tf.Tensor3D, mask: tf.Tensor2D): tf.Tensor2D {
 }
 
 function checkConfig(config: SgEncoderConfig): void {
-  const sizes = ['objectCount', 'predicateCount', 'width', 'layers', 'hiddenWidth', 'globalWidth', 'maxTriples'] as const;
+  const sizes = [
+    'objectCount',
+    'predicateCount',
+    'width',
+    'layers',
+    'hiddenWidth',
+    'globalWidth',
+    'maxTriples',
+  ] as const;
   for (const name of sizes) {
     const size = config[name];
     if (!Number.isInteger(size) || size < 1) {
