@@ -38,7 +38,10 @@ export function paintPart(scene: PictureBookScene, part: ScenePart): string {
       return body('url(#ocean)') + paint([...waves(scene, part, random), ...foam]);
     }
     case 'road': {
-      const [asphalt, kerb] = [['#6d6f78', '#a9abb2'], ['#7b6f6a', '#b5aaa4']][part.colour % 2];
+      const [asphalt, kerb] = [
+        ['#6d6f78', '#a9abb2'],
+        ['#7b6f6a', '#b5aaa4'],
+      ][part.colour % 2];
       return `<path d="${part.outline}" fill="${asphalt}" stroke="${kerb}" stroke-width="0.9"/>${paint([line(part.details[0], '#fff3c0', 1.1)])}`;
     }
     case 'grass':
@@ -57,7 +60,11 @@ export function paintLight(scene: PictureBookScene): string {
   const veil = tint ? `<rect width="64" height="64" fill="${tint}" opacity="${opacity}"/>` : '';
   const random = createRandom([scene.clutterSeed, 1, 0, 0]);
   const snows = scene.parts.some((part) => part.category === 'snow') && random.chance(0.4);
-  const flakes = snows ? Array.from({ length: 14 }, () => circle(random.range(0, 64), random.range(0, 64), random.range(0.4, 0.8), '#ffffff')) : [];
+  const flakes = snows
+    ? Array.from({ length: 14 }, () =>
+        circle(random.range(0, 64), random.range(0, 64), random.range(0.4, 0.8), '#ffffff'),
+      )
+    : [];
   return veil + paint(flakes);
 }
 
@@ -69,17 +76,49 @@ export function paintShadow(x: number, y: number, width: number): string {
 type Gradient = readonly [top: string, bottom: string];
 
 const SKIES: Readonly<Record<PictureBookScene['light'], readonly Gradient[]>> = {
-  day: [['#57b0f4', '#c8e9ff'], ['#74c4f8', '#e2f5ff'], ['#4aa4ee', '#b6dcfb']],
-  sunset: [['#7f74c8', '#ffb07a'], ['#f08a5c', '#ffdf9e'], ['#b06cb0', '#ffc48a']],
-  overcast: [['#a3b2c2', '#d6dee6'], ['#b2bcc8', '#e2e6ea'], ['#98aabf', '#ccd8e4']],
-  night: [['#141d4c', '#3b4f96'], ['#1a1f58', '#55509a'], ['#10244c', '#2f5c94']],
+  day: [
+    ['#57b0f4', '#c8e9ff'],
+    ['#74c4f8', '#e2f5ff'],
+    ['#4aa4ee', '#b6dcfb'],
+  ],
+  sunset: [
+    ['#7f74c8', '#ffb07a'],
+    ['#f08a5c', '#ffdf9e'],
+    ['#b06cb0', '#ffc48a'],
+  ],
+  overcast: [
+    ['#a3b2c2', '#d6dee6'],
+    ['#b2bcc8', '#e2e6ea'],
+    ['#98aabf', '#ccd8e4'],
+  ],
+  night: [
+    ['#141d4c', '#3b4f96'],
+    ['#1a1f58', '#55509a'],
+    ['#10244c', '#2f5c94'],
+  ],
 };
 
 const GROUNDS: Partial<Record<PartCategory, readonly Gradient[]>> = {
-  grass: [['#97d657', '#5fb037'], ['#86cf5a', '#4fa53c'], ['#add85c', '#7fb838']],
-  sand: [['#f8e3a6', '#e8c478'], ['#f9e8bc', '#ebcd90'], ['#f5d898', '#deb469']],
-  snow: [['#f6faff', '#d3e1f1'], ['#eff5fc', '#ccdaec'], ['#fafcff', '#dbe6f2']],
-  ocean: [['#3c94dc', '#1b57a6'], ['#2f9cc8', '#136a98'], ['#4580d6', '#1e459c']],
+  grass: [
+    ['#97d657', '#5fb037'],
+    ['#86cf5a', '#4fa53c'],
+    ['#add85c', '#7fb838'],
+  ],
+  sand: [
+    ['#f8e3a6', '#e8c478'],
+    ['#f9e8bc', '#ebcd90'],
+    ['#f5d898', '#deb469'],
+  ],
+  snow: [
+    ['#f6faff', '#d3e1f1'],
+    ['#eff5fc', '#ccdaec'],
+    ['#fafcff', '#dbe6f2'],
+  ],
+  ocean: [
+    ['#3c94dc', '#1b57a6'],
+    ['#2f9cc8', '#136a98'],
+    ['#4580d6', '#1e459c'],
+  ],
 };
 
 const CLOUDS: Readonly<Record<PictureBookScene['light'], Gradient>> = {
@@ -88,10 +127,26 @@ const CLOUDS: Readonly<Record<PictureBookScene['light'], Gradient>> = {
   overcast: ['#f8fafc', '#eef1f5'],
   night: ['#c4cce8', '#b4bee0'],
 };
-const MOUNTAINS: readonly Gradient[] = [['#8b83ac', '#6c6590'], ['#8490a8', '#66738e'], ['#9a8698', '#7a677c']];
-const HILLS: readonly Gradient[] = [['#3f8a66', '#5aa67e'], ['#7b8f3e', '#98ab55'], ['#4c8a4a', '#68a564']];
+const MOUNTAINS: readonly Gradient[] = [
+  ['#8b83ac', '#6c6590'],
+  ['#8490a8', '#66738e'],
+  ['#9a8698', '#7a677c'],
+];
+const HILLS: readonly Gradient[] = [
+  ['#3f8a66', '#5aa67e'],
+  ['#7b8f3e', '#98ab55'],
+  ['#4c8a4a', '#68a564'],
+];
 const PART_STREAMS: Readonly<Record<PartCategory, number>> = {
-  sky: 0, grass: 1, sand: 2, snow: 3, ocean: 4, road: 5, mountain: 6, hill: 7, cloud: 8,
+  sky: 0,
+  grass: 1,
+  sand: 2,
+  snow: 3,
+  ocean: 4,
+  road: 5,
+  mountain: 6,
+  hill: 7,
+  cloud: 8,
 };
 
 function gradient(id: string, y0: number, y1: number, top: string, bottom: string): string {
@@ -103,12 +158,19 @@ function gradient(id: string, y0: number, y1: number, top: string, bottom: strin
 
 function stars({ light, horizon }: PictureBookScene, random: Random): Shape[] {
   if (light !== 'night') return [];
-  return Array.from({ length: 12 }, () => circle(random.range(1, 63), random.range(1, horizon - 2), random.range(0.3, 0.6), '#fff8d8'));
+  return Array.from({ length: 12 }, () =>
+    circle(random.range(1, 63), random.range(1, horizon - 2), random.range(0.3, 0.6), '#fff8d8'),
+  );
 }
 
 function sunShapes({ sun, light }: PictureBookScene): Shape[] {
   if (!sun) return [];
-  const [core, glow] = { day: ['#ffe04a', '#fff2a866'], sunset: ['#fff0a0', '#ffd07066'], overcast: ['#fff', '#fff0'], night: ['#f4f2d8', '#c8d0ff33'] }[light];
+  const [core, glow] = {
+    day: ['#ffe04a', '#fff2a866'],
+    sunset: ['#fff0a0', '#ffd07066'],
+    overcast: ['#fff', '#fff0'],
+    night: ['#f4f2d8', '#c8d0ff33'],
+  }[light];
   return [circle(sun.x, sun.y, sun.radius * 1.6, glow), circle(sun.x, sun.y, sun.radius, core)];
 }
 
@@ -128,7 +190,9 @@ function tufts(scene: PictureBookScene, part: ScenePart, random: Random): Shape[
   const blades: string[] = [];
   for (let i = 0; i < 9; i++) {
     const size = random.range(0.8, 1.5);
-    blades.push(`M${n(random.range(1, 63))} ${n(random.range(top, 63))}l${n(-size)} ${n(-1.6 * size)}m${n(size)} ${n(1.6 * size)}l${n(size * 0.3)} ${n(-2 * size)}m${n(-size * 0.3)} ${n(2 * size)}l${n(size)} ${n(-1.4 * size)}`);
+    blades.push(
+      `M${n(random.range(1, 63))} ${n(random.range(top, 63))}l${n(-size)} ${n(-1.6 * size)}m${n(size)} ${n(1.6 * size)}l${n(size * 0.3)} ${n(-2 * size)}m${n(-size * 0.3)} ${n(2 * size)}l${n(size)} ${n(-1.4 * size)}`,
+    );
   }
   const dots: Shape[] = [];
   const colour = random.pick(['#ffffff', '#fff27a', '#ffffff']);
@@ -143,7 +207,9 @@ function grains(scene: PictureBookScene, part: ScenePart, random: Random): Shape
     const length = random.range(4, 8);
     arcs.push(`M${n(random.range(-2, 60))} ${n(random.range(top, 63))}q${n(length / 2)} -1.1 ${n(length)} 0`);
   }
-  const pebbles = Array.from({ length: 6 }, () => circle(random.range(1, 63), random.range(top, 63), random.range(0.35, 0.6), '#b98f4e'));
+  const pebbles = Array.from({ length: 6 }, () =>
+    circle(random.range(1, 63), random.range(top, 63), random.range(0.35, 0.6), '#b98f4e'),
+  );
   return [line(arcs.join(''), '#d2a95e', 0.6), ...pebbles];
 }
 

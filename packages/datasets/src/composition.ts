@@ -25,7 +25,17 @@ export function composeThings(layout: Layout, random: Random): SceneThing[] {
 }
 
 // A little more of what picture-book pages are full of.
-const WEIGHTS: Partial<Record<ThingCategory, number>> = { tree: 1.7, sheep: 1.5, boat: 1.2, house: 1.2, zebra: 1.2, giraffe: 1.1 };
+const WEIGHTS: Partial<Record<ThingCategory, number>> = {
+  tree: 1.5,
+  sheep: 2.2,
+  zebra: 1.7,
+  dog: 1.2,
+  cat: 1.2,
+  ball: 1.2,
+  man: 1.2,
+  woman: 1.2,
+  bird: 1.3,
+};
 const KIN: readonly (readonly ThingCategory[])[] = [
   ['sheep', 'cow', 'horse'],
   ['zebra', 'giraffe', 'elephant'],
@@ -36,14 +46,34 @@ const KIN: readonly (readonly ThingCategory[])[] = [
   ['house', 'fence'],
   ['umbrella', 'ball'],
 ];
-const TALL: readonly ThingCategory[] = ['tree', 'tree', 'tree', 'house', 'bush', 'fence', 'umbrella', 'flag', 'giraffe', 'elephant', 'bus', 'horse'];
-const SMALL: readonly ThingCategory[] = ['dog', 'cat', 'ball', 'sheep', 'flower', 'rock', 'man', 'woman', 'bench', 'bird'];
+const TALL: readonly ThingCategory[] = [
+  'tree',
+  'tree',
+  'tree',
+  'house',
+  'bush',
+  'fence',
+  'umbrella',
+  'flag',
+  'giraffe',
+  'elephant',
+  'bus',
+  'horse',
+];
+const SMALL: readonly ThingCategory[] = [
+  'dog',
+  'cat',
+  'ball',
+  'sheep',
+  'flower',
+  'rock',
+  'man',
+  'woman',
+  'bench',
+  'bird',
+];
 
-function chooseNext(
-  previous: SceneThing | undefined,
-  layout: Layout,
-  random: Random,
-): [ThingCategory, Arrangement] {
+function chooseNext(previous: SceneThing | undefined, layout: Layout, random: Random): [ThingCategory, Arrangement] {
   const hasLand = layout.zones.some((zone) => zone.support !== 'ocean');
   const hasSea = layout.zones.some((zone) => zone.support === 'ocean');
   const hasRoad = layout.zones.some((zone) => zone.support === 'road');
@@ -53,11 +83,11 @@ function chooseNext(
     const kin = KIN.find((group) => group.includes(previous.category));
     if (roll < 0.36 && kin) return [random.pick(kin), random.chance(0.6) ? 'beside' : 'free'];
     if (roll < 0.56 && previous.support !== 'ocean') return [random.pick(TALL), 'behind'];
-    if (roll < 0.66 && OVERHANGING.has(previous.category)) return [random.pick(SMALL), 'under'];
+    if (roll < 0.72 && OVERHANGING.has(previous.category)) return [random.pick(SMALL), 'under'];
   }
   const weights = THING_WORDS.map((word) => {
     const weight = WEIGHTS[word] ?? 1;
-    if (word === 'boat') return hasSea ? weight * (hasLand ? 4 : 9) : 0.25;
+    if (word === 'boat') return hasSea ? weight * (hasLand ? 3.2 : 5) : 0.25;
     if (!hasLand && !AIRBORNE.has(word)) return 0;
     if (hasRoad && (word === 'car' || word === 'bus')) return weight * 3.5;
     return weight;
@@ -75,7 +105,8 @@ function place(
 ): SceneThing | undefined {
   for (let attempt = 0; attempt < 24; attempt++) {
     const candidate = propose(category, arrangement, previous, layout, random);
-    if (candidate && things.every((thing) => fits(candidate, thing, arrangement))) return candidate;
+    if (!candidate || !things.every((thing) => fits(candidate, thing, arrangement))) continue;
+    if (mostHidden([...things, candidate]) <= 0.38) return candidate;
   }
   return undefined;
 }
@@ -93,7 +124,7 @@ function propose(
   const facing: 1 | -1 = random.chance(0.5) ? 1 : -1;
   const look = { colour: random.int(12), form: random.int(12) };
   if (!zone) {
-    const scale = round(size * 0.95);
+    const scale = round(size);
     const half = (sprite.width * scale) / 2;
     const x = round(random.range(half + 1, 63 - half));
     const y = round(random.range(sprite.height * scale + 1, layout.horizon - 1.5));
@@ -119,7 +150,9 @@ function propose(
     if (y < zone.y0 || y > zone.y1) return undefined;
   }
   const depth = (y - layout.horizon) / (64 - layout.horizon);
-  const scale = round(Math.max(0.84, size * (0.84 + 0.3 * depth)) * (zone.x1 - zone.x0 < 34 && zone.support === 'ocean' ? 0.88 : 1));
+  const scale = round(
+    Math.max(0.92, size * (0.88 + 0.26 * depth)) * (zone.x1 - zone.x0 < 34 && zone.support === 'ocean' ? 0.88 : 1),
+  );
   const half = (sprite.width * scale) / 2;
   const inside = zone.support === 'ocean' ? half * 0.9 : half * 0.75;
   const low = Math.max(half + 0.5, zone.x0 > 0 ? zone.x0 + inside : 0, near ? near[0] : 0);
@@ -152,15 +185,33 @@ function fits(a: SceneThing, b: SceneThing, arrangement: Arrangement): boolean {
   const boxB = boxOfThing(b);
   const [back, front]: [Extent, Extent] = a.y < b.y ? [boxA, boxB] : [boxB, boxA];
   const backThing = a.y < b.y ? a : b;
+  if (seemsStacked(back, front)) return false;
   const hidden = overlapShare(back, front);
   if (hidden === 0) return true;
-  if ((a.support === 'sky') !== (b.support === 'sky') || a.support === 'sky') return hidden < 0.04 && overlapShare(front, back) < 0.04;
+  if ((a.support === 'sky') !== (b.support === 'sky') || a.support === 'sky')
+    return hidden < 0.04 && overlapShare(front, back) < 0.04;
   if (hidden > 0.03 && Math.abs(a.y - b.y) < 2.5 && arrangement !== 'under') return false;
   if (a.category === b.category && Math.abs(a.x - b.x) < 9 && Math.abs(a.y - b.y) < 9) return false;
   const airy = backThing.category === 'tree' || backThing.category === 'umbrella' || backThing.category === 'flag';
   if (arrangement === 'under') return hidden <= 0.3;
   if (arrangement === 'behind') return hidden <= (airy ? 0.36 : 0.3);
   return hidden <= 0.14;
+}
+
+/** A base line just at the top of a nearer thing looks as if the farther one stood on it. */
+function seemsStacked(back: Extent, front: Extent): boolean {
+  const shared = Math.min(back[2], front[2]) - Math.max(back[0], front[0]);
+  return shared > 0.2 * (back[2] - back[0]) && Math.abs(back[3] - front[1]) < 3;
+}
+
+/** The largest share of a thing's box that nearer things cover together. */
+function mostHidden(things: readonly SceneThing[]): number {
+  const hidden = things.map((back) =>
+    things
+      .filter((front) => front.y > back.y)
+      .reduce((sum, front) => sum + overlapShare(boxOfThing(back), boxOfThing(front)), 0),
+  );
+  return Math.max(...hidden);
 }
 
 function round(value: number): number {

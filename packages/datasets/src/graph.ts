@@ -26,8 +26,9 @@ export function sampleGraph(
   for (const [rank, thing] of things.entries()) tellThing(telling, thing, things.slice(0, rank), random);
   tellParts(telling, chosen, random);
   connect(telling, random);
-  const extras = Math.min(random.weighted([0, 1, 2], [45, 35, 20]), chosen.length + 2 - telling.triples.length);
-  for (let i = 0; i < extras; i++) telling.add(telling.choose((a, b) => !telling.linked(a, b) && !bothParts(sample, a, b), random));
+  const extras = Math.min(random.weighted([0, 1, 2], [34, 40, 26]), chosen.length + 2 - telling.triples.length);
+  for (let i = 0; i < extras; i++)
+    telling.add(telling.choose((a, b) => !telling.linked(a, b) && !bothParts(sample, a, b), random));
   return telling.toGraph();
 }
 
@@ -37,11 +38,16 @@ const MENTION: Partial<Record<Category, number>> = { sky: 0.72, cloud: 0.75, gra
 function chooseObjects(objects: readonly PictureBookObject[], random: Random): number[] {
   const all = objects.map((_, i) => i);
   const isThing = (i: number) => !isPart(objects[i].category);
-  const named = new Set(all.filter((i) => random.chance(isThing(i) ? 0.95 : (MENTION[objects[i].category as Category] ?? 0.84))));
+  const named = new Set(
+    all.filter((i) => random.chance(isThing(i) ? 0.95 : (MENTION[objects[i].category as Category] ?? 0.84))),
+  );
   for (const i of all) if (named.size < 3 || (isThing(i) && ![...named].some(isThing))) named.add(i);
   for (const i of all) if (named.size > MAX_OBJECTS && objects[i].category === 'cloud') named.delete(i);
   for (const i of all) if (named.size > MAX_OBJECTS && !isThing(i) && objects[i].category !== 'grass') named.delete(i);
-  return [...all.filter((i) => named.has(i) && !isThing(i)), ...random.shuffle(all.filter((i) => named.has(i) && isThing(i)))];
+  return [
+    ...all.filter((i) => named.has(i) && !isThing(i)),
+    ...random.shuffle(all.filter((i) => named.has(i) && isThing(i))),
+  ];
 }
 
 /** A thing is told by what bears it, or (from the second on, sometimes) by a thing told before. */
@@ -90,9 +96,19 @@ class Telling {
     private readonly chosen: readonly number[],
   ) {
     const { objects } = sample;
+    const supports = new Set(sample.relations.filter(([, p]) => SUPPORT.has(p)).map(([a, , b]) => pairKey(a, b)));
     this.clear = sample.relations.filter(
       ([a, predicate, b]) =>
-        chosen.includes(a) && chosen.includes(b) && relationHolds(predicate, objects[a], objects[b], { tolerance: CLEARLY }),
+        chosen.includes(a) &&
+        chosen.includes(b) &&
+        // Nobody says that a sheep is above the grass it stands on.
+        !(
+          DIRECTION.has(predicate) &&
+          objects[b].category !== 'sky' &&
+          objects[a].category !== 'sky' &&
+          (supports.has(pairKey(a, b)) || supports.has(pairKey(b, a)))
+        ) &&
+        relationHolds(predicate, objects[a], objects[b], { tolerance: CLEARLY }),
     );
     this.groups = new Map(chosen.map((i) => [i, i]));
   }
@@ -127,7 +143,9 @@ class Telling {
   /** One clear relation between objects that `accepts` them, as likely as people would say it. */
   choose(accepts: (subject: number, object: number) => boolean, random: Random): Triple | undefined {
     const candidates = this.clear.filter(([a, , b]) => accepts(a, b));
-    const weights = candidates.map(([a, predicate, b]) => likelihood(predicate, this.categoryOf(a), this.categoryOf(b)));
+    const weights = candidates.map(([a, predicate, b]) =>
+      likelihood(predicate, this.categoryOf(a), this.categoryOf(b)),
+    );
     if (weights.every((weight) => weight === 0)) return undefined;
     return random.weighted(candidates, weights);
   }
@@ -136,13 +154,20 @@ class Telling {
     const place = new Map(this.chosen.map((i, position) => [i, position]));
     return {
       objects: this.chosen.map((i) => this.categoryOf(i)),
-      relationships: this.triples.map(([a, predicate, b]) => [place.get(a) ?? 0, predicate, place.get(b) ?? 0] as const),
+      relationships: this.triples.map(
+        ([a, predicate, b]) => [place.get(a) ?? 0, predicate, place.get(b) ?? 0] as const,
+      ),
       boxes: this.chosen.map((i) => this.sample.objects[i].box),
     };
   }
 }
 
 const SUPPORT = new Set(['on', 'standing on', 'in']);
+const DIRECTION = new Set(['left of', 'right of', 'above', 'below']);
+
+function pairKey(a: number, b: number): string {
+  return `${a} ${b}`;
+}
 
 /** How often people would put it this way, 0 for never. */
 function likelihood(predicate: string, a: string, b: string): number {
@@ -162,18 +187,23 @@ function likelihood(predicate: string, a: string, b: string): number {
     case 'in front of':
       return partA ? 0.7 : partB ? 1.5 : 3;
     case 'under':
-      return partA ? 0.6 : partB ? 0.8 : AIRBORNE.has(b) ? 1.5 : 6;
+      return partA ? 0.6 : partB ? 0.8 : AIRBORNE.has(b) ? 2 : 9;
     case 'above':
-      return a === 'sky' ? 14 : partA && !partB ? (a === 'cloud' ? 2 : 0.2) : AIRBORNE.has(a) ? 4 : partA ? 2 : 0.6;
+      if (a === 'sky') return !partB ? 1 : b === 'cloud' || b === 'mountain' || b === 'hill' ? 4 : 14;
+      if (partA) return a === 'cloud' ? 2 : partB ? 1.5 : 0.2;
+      return AIRBORNE.has(a) ? 3 : partB ? 0.25 : 0.6;
     case 'below':
-      return partA && b === 'sky' ? 2 : partA ? 0.3 : partB ? (b === 'sky' || b === 'cloud' ? 1.5 : 0.2) : 0.6;
+      if (b === 'sky') return partA ? 2.5 : 0.4;
+      return partA ? 0.3 : b === 'cloud' ? 1.5 : partB ? 0.2 : 0.6;
     case 'left of':
     case 'right of':
-      return partA !== partB ? (a === 'ocean' || b === 'ocean' ? 1 : 0.15) : 3;
+      if (!partA && !partB) return 3;
+      if (a !== 'ocean' && b !== 'ocean') return 0.05;
+      return partA && partB ? (GROUNDS_AND_SKY.has(a) && GROUNDS_AND_SKY.has(b) ? 2 : 0.05) : 0.7;
     case 'inside':
-      return partA ? 0.3 : 0.5;
+      return partA ? 0.3 : 0.6;
     case 'surrounding':
-      return a === 'sky' ? 0.1 : 0.4;
+      return a === 'sky' ? 0.2 : 0.9;
     default:
       return 0;
   }

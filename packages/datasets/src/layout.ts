@@ -40,7 +40,7 @@ type LandCategory = 'grass' | 'sand' | 'snow';
 /** Light, horizon and parts: land, a road through land, sea behind or beside land, or open sea. */
 export function sampleLayout(random: Random): Layout {
   const light = random.weighted<Light>(['day', 'sunset', 'overcast', 'night'], [64, 18, 14, 4]);
-  const plan = random.weighted(['land', 'road', 'sea-behind', 'sea-beside', 'open-sea'] as const, [37, 14, 21, 17, 11]);
+  const plan = random.weighted(['land', 'road', 'sea-behind', 'sea-beside', 'open-sea'] as const, [38, 14, 21, 18, 9]);
   const land = random.weighted<LandCategory>(['grass', 'sand', 'snow'], [58, 23, 19]);
   const horizon = round(random.range(22, 31));
   const parts: ScenePart[] = [{ category: 'sky', outline: 'M-1 -1H65V65H-1Z', colour: random.int(3), details: [] }];
@@ -70,7 +70,12 @@ export function sampleLayout(random: Random): Layout {
       const y0 = round(random.range(horizon + 12, 50));
       const y1 = round(y0 + random.range(9, 11));
       const dashes = `M4 ${n((y0 + y1) / 2)}h8m8 0h8m8 0h8m8 0h8`;
-      parts.push({ category: 'road', outline: `M-1 ${n(y0)}H65V${n(y1)}H-1Z`, colour: random.int(2), details: [dashes] });
+      parts.push({
+        category: 'road',
+        outline: `M-1 ${n(y0)}H65V${n(y1)}H-1Z`,
+        colour: random.int(2),
+        details: [dashes],
+      });
       zones.push({ support: 'road', x0: 0, x1: 64, y0: y0 + 4, y1: y1 - 2 });
       zones.push({ support: land, x0: 0, x1: 64, y0: horizon + 4, y1: y0 - 2 });
       if (y1 < 56) zones.push({ support: land, x0: 0, x1: 64, y0: y1 + 4, y1: 62 });

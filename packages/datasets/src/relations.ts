@@ -92,7 +92,11 @@ function isOn(a: ThingGeometry, b: ThingGeometry, tolerance: number): boolean {
 function isIn(a: ThingGeometry, b: ThingGeometry, tolerance: number): boolean {
   if (b.category === 'ocean') return a.category === 'boat' && baseLiesIn(a.box, b.box, tolerance);
   if (b.category !== 'sky' || !AIRBORNE.has(a.category)) return false;
-  return a.box[3] <= b.box[3] + tolerance && a.box[0] >= b.box[0] - 0.02 - tolerance && a.box[2] <= b.box[2] + 0.02 + tolerance;
+  return (
+    a.box[3] <= b.box[3] + tolerance &&
+    a.box[0] >= b.box[0] - 0.02 - tolerance &&
+    a.box[2] <= b.box[2] + 0.02 + tolerance
+  );
 }
 
 const BY_GAP = 0.14;
@@ -104,7 +108,10 @@ function isBy(a: ThingGeometry, b: ThingGeometry, tolerance: number): boolean {
     const [part, thing] = isEdging(a.category) ? [a, b] : [b, a];
     if (thing.category !== 'grass' && thing.category !== 'sand' && thing.category !== 'snow') {
       if (!isGrounded(thing) || baseLiesIn(thing.box, part.box, 0)) return false;
-      return Math.max(baseGapX(thing.box, part.box), gap(thing.box[3], thing.box[3], part.box[1], part.box[3])) <= BY_REACH + tolerance;
+      return (
+        Math.max(baseGapX(thing.box, part.box), gap(thing.box[3], thing.box[3], part.box[1], part.box[3])) <=
+        BY_REACH + tolerance
+      );
     }
     return part.category === 'ocean' && distance(a.box, b.box) <= 0.05 + tolerance;
   }
@@ -123,10 +130,13 @@ const BEHIND_GAP_Y = 0.12;
 
 function isBehind(a: ThingGeometry, b: ThingGeometry, tolerance: number): boolean {
   const backdrop = a.category === 'mountain' || a.category === 'hill' || a.category === 'ocean';
-  const front = isGrounded(b) || b.category === 'road' || (backdrop && GROUND.has(b.category) && b.category !== a.category);
+  const front =
+    isGrounded(b) || b.category === 'road' || (backdrop && GROUND.has(b.category) && b.category !== a.category);
   if (!(backdrop || isGrounded(a) || a.category === 'road') || !front) return false;
+  // A strip of road has a near and a far edge: behind it is beyond the far one.
+  const nearLine = b.category === 'road' ? b.box[1] : b.box[3] - BEHIND_BASE;
   return (
-    a.box[3] <= b.box[3] - BEHIND_BASE + tolerance &&
+    a.box[3] <= nearLine + tolerance &&
     baseGapX(a.box, b.box) <= BEHIND_GAP_X + tolerance &&
     (backdrop || b.box[1] - a.box[3] <= BEHIND_GAP_Y + tolerance)
   );

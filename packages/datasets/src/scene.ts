@@ -1,4 +1,5 @@
 import { composeThings } from './composition';
+import { boxOfThing, overlapShare } from './extent';
 import { placeClouds, sampleLayout, type Light, type ScenePart, type Sun } from './layout';
 import { PictureBookError } from './picture-book-error';
 import { createRandom, type StreamAddress } from './random';
@@ -58,7 +59,7 @@ export function sampleScene(address: SceneAddress): PictureBookScene {
     address: { seed: address.seed, split: address.split, index: address.index },
     light: layout.light,
     horizon: layout.horizon,
-    sun: layout.sun,
+    sun: layout.sun && sunIsFree(layout.sun, things) ? layout.sun : null,
     clutterSeed,
     parts: [sky, ...clouds, ...others],
     things: [...things].sort((a, b) => depthKey(a) - depthKey(b)),
@@ -74,10 +75,18 @@ function streamAddress({ seed, split, index }: SceneAddress): StreamAddress {
   }
   for (const [name, value] of Object.entries({ seed, index })) {
     if (!Number.isInteger(value) || value < 0 || value >= 4294967296) {
-      throw new PictureBookError(`sampleScene: expected ${name} to be an integer in [0, 2^32), received ${String(value)}.`);
+      throw new PictureBookError(
+        `sampleScene: expected ${name} to be an integer in [0, 2^32), received ${String(value)}.`,
+      );
     }
   }
   return [seed, WORLD_VERSION, splitNumber, index];
+}
+
+/** A sun half behind a kite would look like a part of it. */
+function sunIsFree({ x, y, radius }: Sun, things: readonly SceneThing[]): boolean {
+  const extent = [x - radius, y - radius, x + radius, y + radius] as const;
+  return things.every((thing) => overlapShare(extent, boxOfThing(thing)) === 0);
 }
 
 function depthKey(thing: SceneThing): number {

@@ -33,7 +33,11 @@ export function circle(cx: number, cy: number, r: number, fill: string): Shape {
 
 export function rect(x: number, y: number, width: number, height: number, fill: string, radius = 0): Shape {
   const corner = radius > 0 ? ` rx="${n(radius)}"` : '';
-  return { element: 'rect', geometry: `x="${n(x)}" y="${n(y)}" width="${n(width)}" height="${n(height)}"${corner}`, fill };
+  return {
+    element: 'rect',
+    geometry: `x="${n(x)}" y="${n(y)}" width="${n(width)}" height="${n(height)}"${corner}`,
+    fill,
+  };
 }
 
 /** Marks shapes as paint inside the silhouette: drawn in pictures, left out of masks. */
@@ -62,6 +66,8 @@ export function n(value: number): string {
 function element(shape: Shape, fill: string | undefined, stroke: string | undefined): string {
   const fillText = fill === undefined ? ' fill="none"' : ` fill="${fill}"`;
   const strokeText =
-    stroke === undefined ? '' : ` stroke="${stroke}" stroke-width="${n(shape.strokeWidth ?? 1)}" stroke-linecap="round"`;
+    stroke === undefined
+      ? ''
+      : ` stroke="${stroke}" stroke-width="${n(shape.strokeWidth ?? 1)}" stroke-linecap="round"`;
   return `<${shape.element} ${shape.geometry}${fillText}${strokeText}/>`;
 }

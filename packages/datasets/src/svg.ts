@@ -38,8 +38,9 @@ function placed({ x, y, scale, facing }: SceneThing, content: string): string {
   return `<g transform="translate(${n(x)} ${n(y)}) scale(${n(scale * facing)} ${n(scale)})">${content}</g>`;
 }
 
-function shadowOf({ category, x, y, scale, support }: SceneThing): string {
+function shadowOf({ category, x, y, scale, facing, support }: SceneThing): string {
   if (support === 'sky') return '';
   const narrow = category === 'tree' || category === 'umbrella' || category === 'flag' || category === 'giraffe';
-  return paintShadow(x, y, SPRITES[category].width * scale * (narrow ? 0.55 : 1));
+  const pole = category === 'flag' ? -5 * scale * facing : 0;
+  return paintShadow(x + pole, y, SPRITES[category].width * scale * (narrow ? 0.55 : 1));
 }

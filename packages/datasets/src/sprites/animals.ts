@@ -48,11 +48,7 @@ export function cow({ colour, form }: Look): Shape[] {
     line('M7.2 -15.6L6.6 -17.6M10.4 -15.6L11.2 -17.6', '#d8c48e', 1),
     rect(6, -16, 6, 8.4, patch, 2),
     rect(6.2, -10.8, 6.6, 3.8, '#f4aaa6', 1.8),
-    ...inner(
-      rect(8, -16, 1.8, 5, hide, 0.8),
-      circle(7.4, -12.8, 0.6, '#1e1614'),
-      circle(10.8, -12.8, 0.6, '#1e1614'),
-    ),
+    ...inner(rect(8, -16, 1.8, 5, hide, 0.8), circle(7.4, -12.8, 0.6, '#1e1614'), circle(10.8, -12.8, 0.6, '#1e1614')),
   ];
 }
 
@@ -61,7 +57,7 @@ export function horse({ colour }: Look): Shape[] {
   const [hide, shade, mane] = [
     ['#9c4f22', '#7c3b17', '#33190c'],
     ['#7a3a1a', '#5d2a11', '#1f120c'],
-    ['#b8672e', '#944f20', '#f0d8a0'],
+    ['#a5451b', '#7f3310', '#2a1108'],
   ][colour % 3];
   return [
     path('M-8.6 -13.4q-4 0.6 -3.8 9.2q2.8 -1.6 3 -5z', mane),
@@ -177,7 +173,10 @@ export function cat({ colour }: Look): Shape[] {
   return [
     line('M-3.6 -1.6Q-8.4 -1.2 -7.4 -6.4Q-6.6 -9.4 -8 -11.4', fur, 2),
     path('M-5 0Q-6 -8 0 -9Q6 -8 5 0Z', fur),
-    ...inner(ellipse(0, -2.8, 2.2, 2.8, chest), line('M-4.4 -3.4h1.4M-4 -5.6h1.4M4.4 -3.4h-1.4M4 -5.6h-1.4', dark, 0.8)),
+    ...inner(
+      ellipse(0, -2.8, 2.2, 2.8, chest),
+      line('M-4.4 -3.4h1.4M-4 -5.6h1.4M4.4 -3.4h-1.4M4 -5.6h-1.4', dark, 0.8),
+    ),
     path('M-5 -11L-4.8 -17L-1.4 -14.4Z', fur),
     path('M5 -11L4.8 -17L1.4 -14.4Z', fur),
     ellipse(0, -11, 5.2, 4.2, fur),
@@ -209,8 +208,12 @@ export function bird({ colour, form }: Look): Shape[] {
       path('M1.6 -5.2Q-1.4 -13 -8 -13.8Q-7.6 -7.4 -3.4 -4Z', plume),
       circle(6.2, -6.6, 3, plume),
       path('M8.6 -7.6L12 -6L8.6 -5Z', beak),
-      ...inner(ellipse(1, -3.4, 4.2, 1.5, belly), circle(7, -7.2, 0.75, '#ffffff'), circle(7.2, -7.2, 0.45, '#101010'),
-        line('M-1 -6Q-3 -10 -6.2 -11.6', dark, 0.7)),
+      ...inner(
+        ellipse(1, -3.4, 4.2, 1.5, belly),
+        circle(7, -7.2, 0.75, '#ffffff'),
+        circle(7.2, -7.2, 0.45, '#101010'),
+        line('M-1 -6Q-3 -10 -6.2 -11.6', dark, 0.7),
+      ),
     ];
   }
   return [
@@ -219,7 +222,11 @@ export function bird({ colour, form }: Look): Shape[] {
     path('M-6 -8.4Q-1 -13 4 -11.4Q7 -9 5 -5.4Q1 -1.4 -4 -4Z', plume),
     circle(4.8, -11, 3.3, plume),
     path('M7.4 -12.2L11 -10.6L7.4 -9.4Z', beak),
-    ...inner(ellipse(2.6, -5, 2.6, 2, belly), path('M-5.4 -8Q-1 -11 1.6 -7.6Q-1.6 -4.4 -5.4 -5Z', dark), circle(5.8, -11.6, 0.8, '#ffffff'),
-      circle(6, -11.6, 0.5, '#101010')),
+    ...inner(
+      ellipse(2.6, -5, 2.6, 2, belly),
+      path('M-5.4 -8Q-1 -11 1.6 -7.6Q-1.6 -4.4 -5.4 -5Z', dark),
+      circle(5.8, -11.6, 0.8, '#ffffff'),
+      circle(6, -11.6, 0.5, '#101010'),
+    ),
   ];
 }

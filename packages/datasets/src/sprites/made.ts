@@ -31,7 +31,14 @@ export function house({ colour, form }: Look): Shape[] {
 
 /** Pointed white pickets on two rails. 26 x 13. */
 export function fence({ colour, form }: Look): Shape[] {
-  const [board, rail] = form % 4 === 3 ? ['#e6b877', '#b07c3e'] : [['#ffffff', '#9fa8ba'], ['#fff9ec', '#b0a48e'], ['#ffffff', '#9fa8ba']][colour % 3];
+  const [board, rail] =
+    form % 4 === 3
+      ? ['#e6b877', '#b07c3e']
+      : [
+          ['#ffffff', '#9fa8ba'],
+          ['#fff9ec', '#b0a48e'],
+          ['#ffffff', '#9fa8ba'],
+        ][colour % 3];
   const pickets = [-12.8, -8.4, -4, 0.4, 4.8, 9.2];
   return [
     rect(-13, -9, 26, 1.9, rail),
@@ -69,7 +76,10 @@ export function umbrella({ colour }: Look): Shape[] {
   ][colour % 4];
   return [
     line('M0 -22V-0.6', '#8a5a2c', 1.5),
-    path('M-12 -13Q-11 -23.4 0 -23.6Q11 -23.4 12 -13Q10 -14.8 8 -13Q6 -14.8 4 -13Q2 -14.8 0 -13Q-2 -14.8 -4 -13Q-6 -14.8 -8 -13Q-10 -14.8 -12 -13Z', a),
+    path(
+      'M-12 -13Q-11 -23.4 0 -23.6Q11 -23.4 12 -13Q10 -14.8 8 -13Q6 -14.8 4 -13Q2 -14.8 0 -13Q-2 -14.8 -4 -13Q-6 -14.8 -8 -13Q-10 -14.8 -12 -13Z',
+      a,
+    ),
     ...inner(
       path('M0 -23.6Q-7.2 -21.4 -8 -13Q-6 -14.8 -4 -13Q-3.6 -20 0 -23.6Z', b),
       path('M0 -23.6Q7.2 -21.4 8 -13Q6 -14.8 4 -13Q3.6 -20 0 -23.6Z', b),
@@ -134,6 +144,10 @@ export function kite({ colour, form }: Look): Shape[] {
     bow(1 * sway, -5.6),
     bow(0, -2),
     path('M0 -23L7.6 -15.6L0 -7L-7.6 -15.6Z', a),
-    ...inner(path('M0 -23L7.6 -15.6H0Z', b), path('M0 -7L-7.6 -15.6H0Z', b), line('M0 -23V-7M-7.6 -15.6H7.6', '#40304a', 0.6)),
+    ...inner(
+      path('M0 -23L7.6 -15.6H0Z', b),
+      path('M0 -7L-7.6 -15.6H0Z', b),
+      line('M0 -23V-7M-7.6 -15.6H7.6', '#40304a', 0.6),
+    ),
   ];
 }
