@@ -72,9 +72,7 @@ export function createIssue(
 /** A path as people write it: `relationships[3][2]`, `negative.objects[0]`, or `graph` for the whole. */
 export function formatPath(path: IssuePath): string {
   if (path.length === 0) return 'graph';
-  return path
-    .map((key, place) => (typeof key === 'number' ? `[${key}]` : place === 0 ? key : `.${key}`))
-    .join('');
+  return path.map((key, place) => (typeof key === 'number' ? `[${key}]` : place === 0 ? key : `.${key}`)).join('');
 }
 
 /** A value in a few words, however large or deep it is. */

@@ -127,20 +127,13 @@ function readJson(input: unknown, issues: IssueList): { value: unknown } | undef
     issues.add('invalid_json', [], {
       expected: error === undefined ? 'JSON text' : `${error.expected} at line ${error.line}, column ${error.column}`,
       received: error === undefined ? 'text that cannot be parsed' : error.received,
-      hint: looksLikeWords
-        ? 'use parseSceneText for a graph written in words'
-        : 'correct the JSON text there',
+      hint: looksLikeWords ? 'use parseSceneText for a graph written in words' : 'correct the JSON text there',
     });
     return undefined;
   }
 }
 
-function readGraph(
-  value: unknown,
-  path: IssuePath,
-  issues: IssueList,
-  options: ParseOptions,
-): SceneGraph | undefined {
+function readGraph(value: unknown, path: IssuePath, issues: IssueList, options: ParseOptions): SceneGraph | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     issues.add('wrong_type', path, {
       expected: 'a graph, {"objects": [...], "relationships": [...]}',
@@ -335,12 +328,7 @@ function readPosition(
   return value + 0; // -0 becomes 0.
 }
 
-function readPredicate(
-  value: unknown,
-  path: IssuePath,
-  issues: IssueList,
-  options: ParseOptions,
-): string | undefined {
+function readPredicate(value: unknown, path: IssuePath, issues: IssueList, options: ParseOptions): string | undefined {
   if (typeof value === 'string') {
     checkPredicateWord(issues, path, value, options.vocabulary);
     return value;

@@ -4,13 +4,7 @@ import type { SelfRelations } from './rules';
 import type { SceneGraph, Triple, Vocabulary } from './types';
 
 import { createIssueList, quote, SceneGraphError } from './issues';
-import {
-  addSelfRelation,
-  checkObjectCount,
-  checkObjectWord,
-  checkPredicateWord,
-  checkTripleCount,
-} from './rules';
+import { addSelfRelation, checkObjectCount, checkObjectWord, checkPredicateWord, checkTripleCount } from './rules';
 import { IMAGE_OBJECT, IN_IMAGE_PREDICATE } from './vocabulary';
 
 export type ParseTextOptions = {

@@ -32,12 +32,7 @@ export class VocabularyError extends Error {
 }
 
 export type VocabularyErrorCode =
-  | 'invalid_json'
-  | 'wrong_type'
-  | 'missing'
-  | 'duplicate_word'
-  | 'misplaced_reserved_word'
-  | 'index_mismatch';
+  'invalid_json' | 'wrong_type' | 'missing' | 'duplicate_word' | 'misplaced_reserved_word' | 'index_mismatch';
 
 /**
  * A vocabulary from two word lists.
@@ -107,10 +102,10 @@ function requireReserved(key: string, words: readonly string[], reserved: string
 
 function misplaced(where: string, words: readonly string[], reserved: string): VocabularyError {
   const place = words.indexOf(reserved);
-  const found = place < 0 ? 'which does not occur' : `which is at ${place}`;
+  const remedy = place < 0 ? `Put "${reserved}" first` : `Move "${reserved}" from ${place} to 0`;
   return new VocabularyError(
-    `${where}: expected "${reserved}" at 0, ${found}; 0 holds ${JSON.stringify(words[0] ?? null)}. ` +
-      `Put "${reserved}" first: models use index 0 for it.`,
+    `${where}[0]: expected "${reserved}", received ${JSON.stringify(words[0]) ?? 'nothing'}. ` +
+      `${remedy}: models use index 0 for it.`,
     'misplaced_reserved_word',
   );
 }
