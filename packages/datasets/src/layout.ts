@@ -86,8 +86,10 @@ export function sampleLayout(random: Random): Layout {
       const flip = (x: number): number => round(mirrored ? 64 - x : x);
       const edge = flip(-1);
       const bend = flip((far + near) / 2 + random.range(-1.5, 1.5));
-      const shoreLine = `M${n(flip(far))} ${n(horizon)}Q${n(bend)} ${n((horizon + 65) / 2)} ${n(flip(near))} 65`;
-      const outline = `${shoreLine}H${n(edge)}V${n(horizon)}Z`;
+      // Higher than the land's ripples, so that no sliver of land shows beyond the sea.
+      const seaTop = horizon - 0.7;
+      const shoreLine = `M${n(flip(far))} ${n(seaTop)}Q${n(bend)} ${n((horizon + 65) / 2)} ${n(flip(near))} 65`;
+      const outline = `${shoreLine}H${n(edge)}V${n(seaTop)}Z`;
       parts.push({ category: 'ocean', outline, colour: random.int(3), details: [shoreLine] });
       const sea = { x0: 0, x1: Math.min(far, near) - 1 };
       const ground = { x0: Math.max(far, near) + 2, x1: 64 };
