@@ -166,17 +166,21 @@ def schedules():
 
 
 def spacings():
-    lists, wrong = [], []
+    lists, wrong, checksums = [], [], {}
     for spacing in ['leading', 'trailing', 'linspace']:
+        checksum = 0  # over every list from 2 steps on, cut to the length asked for
         for steps in range(1, T + 1):
             scheduler = DDIMScheduler(**SGDIFF, beta_schedule='scaled_linear', timestep_spacing=spacing)
             scheduler.set_timesteps(steps)
             timesteps = [int(t) for t in scheduler.timesteps]
+            for t in timesteps[:steps] if steps > 1 else []:
+                checksum = (checksum * 31 + t) % 2**32
             if len(timesteps) != steps:
                 wrong.append({'spacing': spacing, 'steps': steps, 'taken': len(timesteps)})
             if steps in (1, 2, 3, 4, 7, 9, 10, 15, 27, 30, 37, 60):
                 lists.append({'spacing': spacing, 'steps': steps, 'timesteps': timesteps})
-    return {'lists': lists, 'wrongCount': wrong}
+        checksums[spacing] = checksum
+    return {'lists': lists, 'wrongCount': wrong, 'checksums': checksums}
 
 
 def sgdiff_ddim():
@@ -224,7 +228,8 @@ if __name__ == '__main__':
                 ddim(1.0, 'trailing', 1, 'v'),
                 ddpm('posterior', 'trailing', 20, 'v'),
                 ddpm('posterior', 'leading', 10, 'eps'),
-                ddpm('beta', 'trailing', 10, 'x0'),
+                # Leading, to end at t = 0: elsewhere their fixed_large adds noise in the last step, to the result itself.
+                ddpm('beta', 'leading', 10, 'x0'),
                 dpm_solver_pp_2m(2, 'trailing', 20, 'eps'),
                 dpm_solver_pp_2m(2, 'trailing', 10, 'v'),
                 dpm_solver_pp_2m(2, 'leading', 7, 'x0'),

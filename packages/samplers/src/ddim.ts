@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { ancestralSigmas } from './ancestral';
 import type { Denoiser } from './denoiser';
 import { SamplerError } from './errors';
 import { lastState, runSolver, type SampleOptions, type SamplingStep, type Solver } from './solver';
@@ -37,16 +38,6 @@ export function iterateDdim<T extends tf.Tensor>(
   options: DdimOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
   return runSolver(ddim('iterateDdim', options), denoiser, xT, sigmas, options);
-}
-
-/**
- * Splits a step from `sigma` to `sigmaNext` into a way down and fresh noise: sigmaDown^2 + sigmaUp^2 = sigmaNext^2.
- *
- * `sigmaUp * sqrt(alphaCumprodNext)` is the sigma_t(eta) of arXiv:2010.02502, equation 16.
- */
-export function ancestralSigmas(sigma: number, sigmaNext: number, eta: number): { sigmaDown: number; sigmaUp: number } {
-  const sigmaUp = eta * sigmaNext * Math.sqrt(1 - (sigmaNext / sigma) ** 2);
-  return { sigmaDown: Math.sqrt(sigmaNext ** 2 - sigmaUp ** 2), sigmaUp };
 }
 
 function ddim(name: string, { eta = 0 }: DdimOptions): Solver {

@@ -22,7 +22,8 @@ const SPACINGS: readonly StepSpacing[] = ['leading', 'trailing', 'linspace'];
 /**
  * The timesteps a run of `steps` steps visits: exactly `steps` of them, all different, falling.
  *
- * Halves are rounded to even, as NumPy does, so that the lists equal those of diffusers.
+ * The lists equal those of diffusers' DDIM, but for its faults: too many steps with 'trailing' (62 for 61, and in 61 more
+ * cases), and a single 'linspace' step that starts at t = 0.
  *
  * @throws SamplerError if `steps` is no whole number from 1 to `schedule.timesteps`, or an offset leaves the schedule.
  */
@@ -46,12 +47,14 @@ export function samplingTimesteps(schedule: Schedule, steps: number, options: Sa
       'bad_steps',
     );
   }
+  // The last two are worked out as NumPy's linspace and arange do, to the rounding: so halves fall to the same side.
+  const fraction = T - (T - T / steps);
   const timestepAt = {
-    leading: (left: number) => (left - 1) * stride + offset,
-    trailing: (left: number) => roundHalfToEven((T * left) / steps) - 1,
-    linspace: (left: number) => (steps === 1 ? T - 1 : roundHalfToEven(((T - 1) * (left - 1)) / (steps - 1))),
+    leading: (index: number) => (steps - 1 - index) * stride + offset,
+    trailing: (index: number) => roundHalfToEven(T - index * fraction) - 1,
+    linspace: (index: number) => (index === 0 ? T - 1 : roundHalfToEven(((T - 1) / (steps - 1)) * (steps - 1 - index))),
   }[spacing];
-  return Int32Array.from({ length: steps }, (_, index) => timestepAt(steps - index));
+  return Int32Array.from({ length: steps }, (_, index) => timestepAt(index));
 }
 
 /**
@@ -61,11 +64,10 @@ export function samplingTimesteps(schedule: Schedule, steps: number, options: Sa
  * @throws SamplerError as `samplingTimesteps`.
  */
 export function samplingSigmas(schedule: Schedule, steps: number, options: SamplingStepOptions = {}): Float64Array {
-  const sigmas = new Float64Array(steps >= 1 ? Math.floor(steps) + 1 : 1);
-  samplingTimesteps(schedule, steps, options).forEach((t, index) => {
-    sigmas[index] = schedule.sigmas[t]!;
-  });
-  return sigmas;
+  const timesteps = samplingTimesteps(schedule, steps, options);
+  return Float64Array.from({ length: steps + 1 }, (_, index) =>
+    index < steps ? schedule.sigmas[timesteps[index]!]! : 0,
+  );
 }
 
 function roundHalfToEven(value: number): number {

@@ -1,0 +1,251 @@
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ancestralSigmas } from './ancestral';
+import { createSchedule, scheduleFromBetas, timestepOfSigma, type ScheduleConfig, type ScheduleKind } from './schedule';
+import { samplingSigmas, samplingTimesteps, type StepSpacing } from './sampling-steps';
+
+type Golden = {
+  schedules: (ScheduleConfig & { at: number[]; betas: number[]; alphasCumprod: number[] })[];
+  lists: { spacing: StepSpacing; steps: number; timesteps: number[] }[];
+  checksums: Record<StepSpacing, number>;
+  wrongCount: { spacing: StepSpacing; steps: number; taken: number }[];
+  ddim: {
+    steps: number;
+    offset: number;
+    rows: { index: number; t: number; alphaCumprod: number; alphaCumprodNext: number; sigma: number }[];
+  };
+};
+
+// Read here and not by the test kit, which would load a backend: nothing in this file needs a tensor.
+const golden = JSON.parse(
+  readFileSync(new URL('../fixtures/schedules.golden.json', import.meta.url), 'utf8'),
+) as Golden;
+
+const SGDIFF = createSchedule({ kind: 'sqrt-linear', timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 });
+const KINDS: readonly ScheduleKind[] = ['linear', 'sqrt-linear', 'cosine'];
+const SPACINGS: readonly StepSpacing[] = ['leading', 'trailing', 'linspace'];
+
+function expectClose(received: number, expected: number, rtol: number): void {
+  expect(Math.abs(received - expected), `${received} against ${expected}`).toBeLessThanOrEqual(
+    rtol * Math.abs(expected),
+  );
+}
+
+describe('createSchedule', () => {
+  it('has the values of published SGDiff', () => {
+    const { betas, alphasCumprod } = SGDIFF;
+    expect(betas[0]).toBeCloseTo(0.0015, 16);
+    expect(betas[999]).toBeCloseTo(0.0195, 16);
+    const table = { 0: 0.9985, 1: 0.996994427, 499: 0.115844491, 999: 1.42303974e-4 };
+    for (const [t, value] of Object.entries(table)) expectClose(alphasCumprod[Number(t)]!, value, 1e-8); // 9 digits
+    expectClose(Math.sqrt(alphasCumprod[999]!), 0.011929123, 1e-8);
+    expectClose(Math.sqrt(alphasCumprod[100]!), 0.907257977, 1e-9);
+    expectClose(Math.sqrt(1 - alphasCumprod[100]!), 0.420574562, 2e-9);
+    expectClose(Math.sqrt(alphasCumprod[500]!), 0.339001476, 2e-9);
+    expectClose(Math.sqrt(1 - alphasCumprod[500]!), 0.940785841, 1e-9);
+  });
+
+  for (const { at, betas, alphasCumprod, ...config } of golden.schedules) {
+    it(`agrees with diffusers for '${config.kind}'`, () => {
+      const schedule = createSchedule(config);
+      at.forEach((t, i) => {
+        expectClose(schedule.betas[t]!, betas[i]!, 1e-6); // theirs are float32
+        // A product of t float32 factors. Above 0.999 the cosine's last beta leaves them only a few digits.
+        expectClose(schedule.alphasCumprod[t]!, alphasCumprod[i]!, 5e-5);
+      });
+    });
+  }
+
+  it('has rising sigmas with sigma^2 = (1 - alphaCumprod) / alphaCumprod, for any kind and length', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...KINDS),
+        fc.integer({ min: 1, max: 1500 }),
+        fc.double({ min: 1e-5, max: 0.01, noNaN: true }),
+        fc.double({ min: 0.01, max: 0.05, noNaN: true }),
+        (kind, timesteps, betaStart, betaEnd) => {
+          const { betas, alphasCumprod, sigmas, ...rest } = createSchedule({ kind, timesteps, betaStart, betaEnd });
+          expect(rest).toEqual({ timesteps });
+          expect([betas.length, alphasCumprod.length, sigmas.length]).toEqual([timesteps, timesteps, timesteps]);
+          sigmas.forEach((sigma, t) => {
+            if (t > 0 && !(sigma > sigmas[t - 1]!)) throw new Error(`sigmas do not rise at ${t}`);
+            expectClose(1 / (1 + sigma * sigma), alphasCumprod[t]!, 1e-12);
+          });
+        },
+      ),
+      { numRuns: 40, seed: 1 },
+    );
+  });
+
+  it('takes one timestep as well', () => {
+    expect(Array.from(createSchedule({ kind: 'linear', timesteps: 1, betaStart: 0.1, betaEnd: 0.2 }).betas)).toEqual([
+      0.1,
+    ]);
+  });
+
+  it('rejects what is no schedule', () => {
+    const base = { kind: 'linear', timesteps: 10, betaStart: 0.1, betaEnd: 0.2 } as const;
+    expect(() => createSchedule({ ...base, kind: 'sigmoid' as 'linear' })).toThrow(
+      "createSchedule: expected kind to be one of 'linear', 'sqrt-linear', 'cosine', received 'sigmoid'.",
+    );
+    for (const timesteps of [0, 1.5, -1, NaN]) {
+      expect(() => createSchedule({ ...base, timesteps })).toThrow(
+        `createSchedule: expected timesteps to be a whole number from 1, received ${timesteps}.`,
+      );
+    }
+    expect(() => createSchedule({ kind: 'linear', timesteps: 10 })).toThrow(
+      "createSchedule: expected 0 < betaStart <= betaEnd < 1 for a 'linear' schedule, " +
+        'received betaStart undefined and betaEnd undefined.',
+    );
+    expect(() => createSchedule({ ...base, betaStart: 0.3 })).toThrow(/received betaStart 0.3 and betaEnd 0.2\.$/);
+    expect(() => scheduleFromBetas([])).toThrow('scheduleFromBetas: expected at least one beta, received none.');
+    expect(() => scheduleFromBetas([0.1, 1])).toThrow(
+      'scheduleFromBetas: expected every beta above 0 and below 1, received betas[1] = 1.',
+    );
+  });
+});
+
+describe('timestepOfSigma', () => {
+  it('gives back every timestep of a schedule exactly', () => {
+    for (const kind of KINDS) {
+      const schedule = createSchedule({ kind, timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 });
+      schedule.sigmas.forEach((sigma, t) => expect(timestepOfSigma(schedule, sigma)).toBe(t));
+    }
+  });
+
+  it('is linear in log sigma between two timesteps', () => {
+    const between = Math.sqrt(SGDIFF.sigmas[300]! * SGDIFF.sigmas[301]!);
+    expect(timestepOfSigma(SGDIFF, between)).toBeCloseTo(300.5, 9);
+  });
+
+  it('rejects a sigma outside the schedule', () => {
+    for (const sigma of [0, 0.01, 1000, NaN]) {
+      expect(() => timestepOfSigma(SGDIFF, sigma)).toThrow(
+        `timestepOfSigma: expected sigma between ${SGDIFF.sigmas[0]} and ${SGDIFF.sigmas[999]}, the levels of the ` +
+          `schedule, received ${sigma}. Take the sigmas from samplingSigmas, or keep your own within these bounds.`,
+      );
+    }
+  });
+});
+
+describe('samplingTimesteps', () => {
+  it('agrees with diffusers, but for their single step of linspace, which would start where no noise is', () => {
+    for (const { spacing, steps, timesteps } of golden.lists) {
+      const ours = Array.from(samplingTimesteps(SGDIFF, steps, { spacing }));
+      if (spacing === 'linspace' && steps === 1) expect([timesteps, ours]).toEqual([[0], [999]]);
+      else expect(ours).toEqual(timesteps);
+    }
+  });
+
+  it('agrees with diffusers for every step count from 2 to 1000 (checksum; where theirs is too long, in what we take)', () => {
+    for (const spacing of SPACINGS) {
+      let checksum = 0;
+      for (let steps = 2; steps <= 1000; steps++) {
+        for (const t of samplingTimesteps(SGDIFF, steps, { spacing })) checksum = (Math.imul(checksum, 31) + t) >>> 0;
+      }
+      expect(checksum).toBe(golden.checksums[spacing]);
+    }
+  });
+
+  it('takes exactly as many steps as asked where diffusers takes one more', () => {
+    expect(golden.wrongCount).toHaveLength(62);
+    expect(golden.wrongCount[0]).toEqual({ spacing: 'trailing', steps: 61, taken: 62 });
+    for (const { spacing, steps, taken } of golden.wrongCount) {
+      expect(taken).not.toBe(steps);
+      expect(samplingTimesteps(SGDIFF, steps, { spacing })).toHaveLength(steps);
+    }
+  });
+
+  it('gives for every step count from 1 to 1000 and every spacing that many different, falling timesteps', () => {
+    for (const spacing of SPACINGS) {
+      for (let steps = 1; steps <= 1000; steps++) {
+        const timesteps = samplingTimesteps(SGDIFF, steps, { spacing });
+        if (timesteps.length !== steps) throw new Error(`${spacing} ${steps}: ${timesteps.length} timesteps`);
+        if (timesteps[0]! > 999 || timesteps[steps - 1]! < 0)
+          throw new Error(`${spacing} ${steps} leaves the schedule`);
+        for (let i = 1; i < steps; i++) {
+          if (timesteps[i]! >= timesteps[i - 1]!) throw new Error(`${spacing} ${steps} does not fall at ${i}`);
+        }
+      }
+    }
+  });
+
+  it('starts at the last timestep with trailing and linspace, and ends at the first with leading and linspace', () => {
+    for (const steps of [2, 3, 7, 61, 150, 999, 1000]) {
+      expect(samplingTimesteps(SGDIFF, steps, { spacing: 'trailing' })[0]).toBe(999);
+      expect(samplingTimesteps(SGDIFF, steps, { spacing: 'linspace' })[0]).toBe(999);
+      expect(samplingTimesteps(SGDIFF, steps, { spacing: 'linspace' })[steps - 1]).toBe(0);
+      expect(samplingTimesteps(SGDIFF, steps, { spacing: 'leading' })[steps - 1]).toBe(0);
+    }
+  });
+
+  it('rejects a step count that is no whole number from 1 to the length of the schedule', () => {
+    for (const steps of [0, 1.5, -3, 1001, NaN, Infinity]) {
+      for (const make of [samplingTimesteps, samplingSigmas]) {
+        expect(() => make(SGDIFF, steps)).toThrow(
+          `samplingTimesteps: expected steps to be a whole number from 1 to 1000, the timesteps of the schedule, ` +
+            `received ${steps}.`,
+        );
+      }
+    }
+  });
+
+  it('rejects an offset that runs past the schedule, and an unknown spacing', () => {
+    expect(() => samplingTimesteps(SGDIFF, 9, { spacing: 'leading', offset: 112 })).toThrow(
+      "samplingTimesteps: expected offset to be a whole number from 0 to 111 for 9 steps with 'leading' spacing, " +
+        'received 112. A larger one runs past the last timestep, 999.',
+    );
+    expect(() => samplingTimesteps(SGDIFF, 10, { offset: 1 })).toThrow(
+      /from 0 to 0 for 10 steps with 'trailing' spacing/,
+    );
+    expect(() => samplingTimesteps(SGDIFF, 10, { spacing: 'karras' as 'leading' })).toThrow(
+      "samplingTimesteps: expected spacing to be one of 'leading', 'trailing', 'linspace', received 'karras'.",
+    );
+  });
+});
+
+describe('samplingSigmas', () => {
+  it('are the schedule at those timesteps, then 0', () => {
+    for (const spacing of SPACINGS) {
+      for (const steps of [1, 2, 20, 1000]) {
+        const sigmas = samplingSigmas(SGDIFF, steps, { spacing });
+        const want = Array.from(samplingTimesteps(SGDIFF, steps, { spacing }), (t) => SGDIFF.sigmas[t]!);
+        expect(Array.from(sigmas)).toEqual([...want, 0]);
+      }
+    }
+  });
+
+  it('reproduce the DDIM table of published SGDiff (200 steps, eta 1)', () => {
+    const { steps, offset, rows } = golden.ddim;
+    const timesteps = samplingTimesteps(SGDIFF, steps, { spacing: 'leading', offset });
+    expect(Array.from(timesteps.slice(-3)).reverse()).toEqual([1, 6, 11]);
+    expect(Array.from(timesteps.slice(0, 3)).reverse()).toEqual([986, 991, 996]);
+    const published = [0.027432088, 0.046488584, 0.197217916, 0.305153585];
+    rows.forEach(({ index, t, alphaCumprod, alphaCumprodNext, sigma }, row) => {
+      expect(timesteps[steps - 1 - index]).toBe(t);
+      expectClose(SGDIFF.alphasCumprod[t]!, alphaCumprod, 1e-12);
+      // The published sampler ends at alphasCumprod[0], not at 1.
+      const tNext = index === 0 ? 0 : timesteps[steps - index]!;
+      expectClose(SGDIFF.alphasCumprod[tNext]!, alphaCumprodNext, 1e-12);
+      const { sigmaUp } = ancestralSigmas(SGDIFF.sigmas[t]!, SGDIFF.sigmas[tNext]!, 1);
+      expectClose(sigmaUp * Math.sqrt(alphaCumprodNext), sigma, 1e-10);
+      expectClose(sigma, published[row]!, 2e-8);
+    });
+  });
+});
+
+describe('ancestralSigmas', () => {
+  it('splits the next level without loss, and keeps all of it at eta 0', () => {
+    const { sigmaDown, sigmaUp } = ancestralSigmas(3, 2, 0.7);
+    expect(Math.hypot(sigmaDown, sigmaUp)).toBeCloseTo(2, 14);
+    expect(ancestralSigmas(3, 2, 0)).toEqual({ sigmaDown: 2, sigmaUp: 0 });
+    expect(ancestralSigmas(3, 0, 1)).toEqual({ sigmaDown: 0, sigmaUp: 0 });
+  });
+
+  it('at eta 1 never takes the root of a negative number, however small the step', () => {
+    for (const ratio of [1e-8, 0.5, 1 - 1e-9, 1 - 2 ** -53]) {
+      expect(Object.values(ancestralSigmas(5, 5 * ratio, 1)).every(Number.isFinite)).toBe(true);
+    }
+  });
+});

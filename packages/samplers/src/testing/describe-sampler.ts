@@ -1,0 +1,445 @@
+// The contract that every sampler passes, whatever its method. B batch, D dimensions.
+import * as tf from '@tensorflow/tfjs-core';
+import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import {
+  createSchedule,
+  denoiserFromModel,
+  initialNoise,
+  perItemNoise,
+  samplingSigmas,
+  type Denoiser,
+  type Noise,
+  type Prediction,
+  type SampleOptions,
+  type SamplingStep,
+  type ScheduleKind,
+  type StepSpacing,
+} from '../index';
+
+type Tensor2D = tf.Tensor2D;
+
+/** A sampler as its package offers it, with the options under test already bound. */
+export type SamplerUnderTest = {
+  /** Name of the `sample…` function, as its messages have it. */
+  readonly name: string;
+  readonly sample: (
+    denoiser: Denoiser<Tensor2D>,
+    xT: Tensor2D,
+    sigmas: ArrayLike<number>,
+    options?: SampleOptions,
+  ) => Promise<Tensor2D>;
+  readonly iterate: (
+    denoiser: Denoiser<Tensor2D>,
+    xT: Tensor2D,
+    sigmas: ArrayLike<number>,
+    options?: SampleOptions,
+  ) => AsyncGenerator<SamplingStep<Tensor2D>, void, void>;
+  /** What the message says needs noise; absent for a deterministic sampler. */
+  readonly needsNoise?: string;
+};
+
+const SIGMAS = [8, 4, 2, 1, 0];
+const SHAPE = [2, 3] as const;
+const SCHEDULE = createSchedule({ kind: 'sqrt-linear', timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 });
+
+/** A smooth denoiser that is nobody's ideal: enough to see what a sampler does with its answers. */
+const soft: Denoiser<Tensor2D> = (x, sigma) => tf.tidy(() => tf.tanh(tf.div<tf.Tensor2D>(x, 1 + sigma)));
+
+export function describeSampler(label: string, sampler: SamplerUnderTest): void {
+  const { name, sample, iterate, needsNoise } = sampler;
+  const noise = perItemNoise([11, 12]);
+
+  async function run(
+    denoiser: Denoiser<Tensor2D>,
+    options: SampleOptions = {},
+    sigmas: ArrayLike<number> = SIGMAS,
+  ): Promise<Tensor2D> {
+    const xT = initialNoise<tf.Rank.R2>(options.noise ?? noise, [...SHAPE], [8]);
+    try {
+      return await sample(denoiser, xT, sigmas, { noise, ...options });
+    } finally {
+      xT.dispose();
+    }
+  }
+
+  async function valuesOf(result: Promise<Tensor2D>): Promise<number[]> {
+    const tensor = await result;
+    const values = Array.from(tensor.dataSync());
+    tensor.dispose();
+    return values;
+  }
+
+  describe(`${label}: the contract of a sampler`, () => {
+    beforeAll(() => setupBackend('cpu'));
+
+    describe('steps and network calls', () => {
+      const KINDS: readonly ScheduleKind[] = ['sqrt-linear', 'linear', 'cosine'];
+      const SPACINGS: readonly StepSpacing[] = ['trailing', 'leading', 'linspace'];
+      const PREDICTIONS: readonly Prediction[] = ['eps', 'v', 'x0'];
+      const schedules = KINDS.map((kind) =>
+        createSchedule({ kind, timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 }),
+      );
+
+      async function takesItsSteps(steps: number, kind: number, spacing: StepSpacing, prediction: Prediction) {
+        const sigmas = samplingSigmas(schedules[kind]!, steps, { spacing });
+        const seen: number[] = [];
+        const inner = denoiserFromModel<Tensor2D>(
+          (x) => tf.tanh(tf.mul<Tensor2D>(x, 0.9)),
+          schedules[kind]!,
+          prediction,
+        );
+        const draw = perItemNoise([steps]);
+        const xT = initialNoise<tf.Rank.R2>(draw, [1, 2], sigmas);
+        const y = await sample((x, sigma, at) => (seen.push(sigma), inner(x, sigma, at)), xT, sigmas, { noise: draw });
+        expect(seen).toEqual(Array.from(sigmas.slice(0, -1)));
+        expect(Array.from(y.dataSync()).every(Number.isFinite)).toBe(true);
+        tf.dispose([xT, y]);
+      }
+
+      it('calls the network once per sigma but the last, in order, for every step count from 1 to 100 and for 1000', async () => {
+        for (let steps = 1; steps <= 100; steps++) {
+          await takesItsSteps(
+            steps,
+            steps % 3,
+            SPACINGS[Math.floor(steps / 3) % 3]!,
+            PREDICTIONS[Math.floor(steps / 9) % 3]!,
+          );
+        }
+        await takesItsSteps(1000, 0, 'trailing', 'v');
+      });
+
+      it('does so for any schedule, spacing, prediction and step count, and stays finite', async () => {
+        await fc.assert(
+          fc.asyncProperty(
+            fc.integer({ min: 1, max: 60 }),
+            fc.integer({ min: 0, max: 2 }),
+            fc.constantFrom(...SPACINGS),
+            fc.constantFrom(...PREDICTIONS),
+            takesItsSteps,
+          ),
+          { numRuns: 30, seed: 5 },
+        );
+      });
+
+      it('tells the denoiser which step of how many it is in', async () => {
+        const seen: unknown[] = [];
+        (await run((x, sigma, step) => (seen.push({ ...step }), soft(x, sigma, step)))).dispose();
+        expect(seen).toEqual([0, 1, 2, 3].map((index) => ({ index, steps: 4 })));
+      });
+    });
+
+    describe('what comes out', () => {
+      it('is the point itself, to the last bit, when the denoiser knows one point only', async () => {
+        const values = await valuesOf(run((x) => tf.fill(x.shape, 0.625)));
+        expect(values).toEqual(Array(6).fill(0.625));
+      });
+
+      it('is the last predicted x0, and is seen by onStep and by the loop alike', async () => {
+        const told: number[][] = [];
+        const looped: number[][] = [];
+        const copy = ({ index, steps, sigma, sigmaNext, x0, x }: SamplingStep) => [
+          ...[index, steps, sigma, sigmaNext],
+          ...x0.dataSync(),
+          ...x.dataSync(),
+        ];
+        const result = await valuesOf(run(soft, { onStep: (step) => void told.push(copy(step)) }));
+        const xT = initialNoise<tf.Rank.R2>(noise, [...SHAPE], [8]);
+        for await (const step of iterate(soft, xT, SIGMAS, { noise })) looped.push(copy(step));
+        xT.dispose();
+        expect(looped).toEqual(told);
+        expect(told.map((step) => step.slice(0, 4))).toEqual([
+          [0, 4, 8, 4],
+          [1, 4, 4, 2],
+          [2, 4, 2, 1],
+          [3, 4, 1, 0],
+        ]);
+        expect(told[3]!.slice(4, 10)).toEqual(result);
+        expect(told[3]!.slice(10)).toEqual(result);
+      });
+
+      it('is the same to the last bit when repeated with the same noise', async () => {
+        expect(await valuesOf(run(soft))).toEqual(await valuesOf(run(soft)));
+      });
+
+      it('depends for each item on its own seed only, not on the size or order of the batch', async () => {
+        await fc.assert(
+          fc.asyncProperty(
+            fc.uniqueArray(fc.integer({ min: 0, max: 2 ** 40 }), { minLength: 2, maxLength: 5 }),
+            async (seeds) => {
+              const draw = async (batch: readonly number[]) => {
+                const own = perItemNoise(batch);
+                const xT = initialNoise<tf.Rank.R2>(own, [batch.length, 3], SIGMAS);
+                const values = await valuesOf(sample(soft, xT, SIGMAS, { noise: own }));
+                xT.dispose();
+                return batch.map((seed, item) => [seed, values.slice(3 * item, 3 * item + 3)]);
+              };
+              const together = await draw(seeds);
+              const alone = (await Promise.all(seeds.map((seed) => draw([seed])))).flat();
+              const reversed = (await draw([...seeds].reverse())).reverse();
+              expect(together).toEqual(alone);
+              expect(reversed).toEqual(alone);
+            },
+          ),
+          { numRuns: 10, seed: 7 },
+        );
+      });
+
+      it('is the same for float64 and for plain lists of sigmas, and leaves xT and the sigmas as they were', async () => {
+        const xT = initialNoise<tf.Rank.R2>(noise, [...SHAPE], SIGMAS);
+        const before = Array.from(xT.dataSync());
+        const sigmas = Float64Array.from(SIGMAS);
+        const typed = await valuesOf(sample(soft, xT, sigmas, { noise }));
+        expect(await valuesOf(sample(soft, xT, SIGMAS, { noise }))).toEqual(typed);
+        expect(Array.from(xT.dataSync())).toEqual(before);
+        expect(Array.from(sigmas)).toEqual(SIGMAS);
+        xT.dispose();
+      });
+
+      it('does not change when the caller overwrites the sigmas during the run', async () => {
+        const sigmas = Float64Array.from(SIGMAS);
+        const values = await valuesOf(run(soft, { onStep: () => void sigmas.fill(-1) }, sigmas));
+        expect(values).toEqual(await valuesOf(run(soft)));
+      });
+
+      it(needsNoise ? 'draws noise once in each step but the last' : 'never draws noise', async () => {
+        const drawn: number[] = [];
+        const counted: Noise = (shape, step) => (drawn.push(step), noise(shape, step));
+        const xT = initialNoise<tf.Rank.R2>(noise, [...SHAPE], SIGMAS);
+        (await sample(soft, xT, SIGMAS, { noise: counted })).dispose();
+        expect(drawn).toEqual(needsNoise ? [0, 1, 2] : []);
+        xT.dispose();
+      });
+    });
+
+    describe('control', () => {
+      it('does not start when the signal is aborted already', async () => {
+        let calls = 0;
+        const reason = new Error('enough');
+        const error = await run((x) => (calls++, tf.clone(x)), { signal: AbortSignal.abort(reason) }).catch(
+          (e: unknown) => e,
+        );
+        expect(error).toMatchObject({
+          name: 'AbortError',
+          code: 'aborted',
+          message: `${name}: aborted before the first step.`,
+          cause: reason,
+        });
+        expect(calls).toBe(0);
+      });
+
+      it('stops within the step in which the signal is aborted', async () => {
+        const controller = new AbortController();
+        let calls = 0;
+        const stopping: Denoiser<Tensor2D> = (x, sigma, step) => {
+          calls++;
+          if (step.index === 1) controller.abort();
+          return soft(x, sigma, step);
+        };
+        await expect(run(stopping, { signal: controller.signal })).rejects.toThrow(
+          `${name}: aborted after step 1 of 4.`,
+        );
+        expect(calls).toBe(2);
+      });
+
+      it('stops before the next network call when onStep aborts', async () => {
+        const controller = new AbortController();
+        let calls = 0;
+        const counted: Denoiser<Tensor2D> = (x, sigma, step) => (calls++, soft(x, sigma, step));
+        const onStep = ({ index }: SamplingStep) => void (index === 2 && controller.abort());
+        await expect(run(counted, { signal: controller.signal, onStep })).rejects.toThrow(
+          `${name}: aborted after step 2 of 4.`,
+        );
+        expect(calls).toBe(3);
+      });
+
+      it('lets timers through between steps, so that one can stop a long run', async () => {
+        const controller = new AbortController();
+        let calls = 0;
+        const counted: Denoiser<Tensor2D> = (x, sigma, step) => (calls++, soft(x, sigma, step));
+        setTimeout(() => controller.abort(), 5);
+        const error = await run(counted, { signal: controller.signal }, samplingSigmas(SCHEDULE, 1000)).catch(
+          (e: unknown) => e,
+        );
+        expect(error).toMatchObject({ name: 'AbortError' });
+        expect(calls).toBeLessThan(1000);
+      });
+
+      it('waits for an asynchronous onStep before the next step', async () => {
+        const order: string[] = [];
+        const logged: Denoiser<Tensor2D> = (x, sigma, step) => (order.push(`call ${step.index}`), soft(x, sigma, step));
+        const onStep = async ({ index }: SamplingStep) => {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          order.push(`told ${index}`);
+        };
+        (await run(logged, { onStep })).dispose();
+        expect(order).toEqual([0, 1, 2, 3].flatMap((index) => [`call ${index}`, `told ${index}`]));
+      });
+    });
+
+    describe('memory', () => {
+      const failing = (message: string) => (): never => {
+        throw new Error(message);
+      };
+
+      it('leaves nothing behind but its result', () => expectNoLeak(() => run(soft)));
+
+      it('leaves nothing behind in one step and in many', async () => {
+        await expectNoLeak(() => run(soft, {}, [3, 0]));
+        await expectNoLeak(() => run(soft, {}, samplingSigmas(SCHEDULE, 50)));
+      });
+
+      it('holds no more tensors after ten steps than after three', async () => {
+        const counts: number[] = [];
+        const sigmas = samplingSigmas(SCHEDULE, 12);
+        (await run(soft, { onStep: () => void counts.push(tf.memory().numTensors) }, sigmas)).dispose();
+        expect(counts[10]).toBe(counts[3]);
+      });
+
+      it('frees everything when the denoiser throws', async () => {
+        const broken: Denoiser<Tensor2D> = (x, sigma, step) =>
+          step.index === 2 ? failing('boom')() : soft(x, sigma, step);
+        await expect(run(broken)).rejects.toThrow('boom');
+        await expectNoLeak(() => run(broken));
+      });
+
+      it('frees everything when onStep throws or rejects', async () => {
+        await expect(run(soft, { onStep: failing('stop') })).rejects.toThrow('stop');
+        await expectNoLeak(() => run(soft, { onStep: failing('stop') }));
+        await expectNoLeak(() => run(soft, { onStep: () => Promise.reject(new Error('later')) }));
+      });
+
+      it('frees everything when aborted, and on bad numbers and shapes', async () => {
+        const controller = new AbortController();
+        await expectNoLeak(() => run(soft, { signal: controller.signal, onStep: () => controller.abort() }));
+        await expectNoLeak(() => run((x) => tf.fill(x.shape, NaN)));
+        await expectNoLeak(() => run((x) => tf.zeros([x.shape[0], 5])));
+      });
+
+      it('frees everything when the loop is left early or throws', async () => {
+        const leave = async (how: () => boolean) => {
+          const xT = initialNoise<tf.Rank.R2>(noise, [...SHAPE], SIGMAS);
+          try {
+            for await (const { index } of iterate(soft, xT, SIGMAS, { noise })) if (index === 1 && how()) break;
+          } finally {
+            xT.dispose();
+          }
+        };
+        await expectNoLeak(() => leave(() => true));
+        await expectNoLeak(() => leave(failing('thrown in the loop')));
+        await expectNoLeak(() => leave(() => false));
+      });
+
+      it('leaves alone a tensor that the denoiser keeps, and the x that it was given', async () => {
+        const kept = tf.fill([...SHAPE], 0.25) as Tensor2D;
+        expect(await valuesOf(run(() => kept))).toEqual(Array(6).fill(0.25));
+        expect(kept.isDisposed).toBe(false);
+        kept.dispose();
+        await expectNoLeak(() => run((x) => x));
+      });
+    });
+
+    describe('bad input', () => {
+      const one = () => tf.ones([...SHAPE]) as Tensor2D;
+
+      async function failure(sigmas: ArrayLike<number>, options: SampleOptions = {}, make: () => tf.Tensor = one) {
+        const xT = make() as Tensor2D;
+        const error = await sample(soft, xT, sigmas, { noise, ...options }).then(
+          () => undefined,
+          (e: unknown) => e as Error,
+        );
+        xT.dispose();
+        return error?.message;
+      }
+
+      it('names the pair of sigmas that does not fall', async () => {
+        expect(await failure([4, 2, 2, 0])).toBe(
+          `${name}: expected sigmas that fall with every step, received sigmas[1] = 2 and then sigmas[2] = 2.`,
+        );
+        expect(await failure([1, 2, 0])).toBe(
+          `${name}: expected sigmas that fall with every step, received sigmas[0] = 1 and then sigmas[1] = 2.`,
+        );
+        expect(await failure([1, 0, 0])).toBe(
+          `${name}: expected sigmas that fall with every step, received sigmas[1] = 0 and then sigmas[2] = 0.`,
+        );
+      });
+
+      it('names a sigma that is no number, infinite or negative', async () => {
+        const message = (index: number, value: number) =>
+          `${name}: expected every sigma to be a finite number from 0, received sigmas[${index}] = ${value}.`;
+        expect(await failure([NaN, 1, 0])).toBe(message(0, NaN));
+        expect(await failure([Infinity, 1, 0])).toBe(message(0, Infinity));
+        expect(await failure([2, 1, -1])).toBe(message(2, -1));
+      });
+
+      it('wants at least one step, and a 0 at the end', async () => {
+        const short = (length: number) =>
+          `${name}: expected at least 2 sigmas, one step and the closing 0, received ${length}.`;
+        expect(await failure([])).toBe(short(0));
+        expect(await failure([0])).toBe(short(1));
+        expect(await failure([2, 1, 0.5])).toBe(
+          `${name}: expected the last sigma to be 0, so that no noise is left in the result, received 0.5. Append a 0.`,
+        );
+      });
+
+      it('wants xT to be a float32 batch', async () => {
+        expect(await failure(SIGMAS, {}, () => tf.ones([2, 3], 'int32'))).toBe(
+          `${name}: expected xT to be a float32 batch [B, …], received int32 of shape [2,3].`,
+        );
+        expect(await failure(SIGMAS, {}, () => tf.scalar(1))).toBe(
+          `${name}: expected xT to be a float32 batch [B, …], received float32 of shape [].`,
+        );
+      });
+
+      it('names step and sigma when the denoiser returns NaN or infinity', async () => {
+        for (const bad of [NaN, Infinity, -Infinity]) {
+          const poisoned: Denoiser<Tensor2D> = (x, sigma, step) =>
+            step.index === 2 ? tf.tensor2d([0, 0, 0, 0, bad, 0], [2, 3]) : soft(x, sigma, step);
+          await expect(run(poisoned)).rejects.toMatchObject({
+            name: 'SamplerError',
+            code: 'not_finite',
+            message:
+              `${name}: the denoiser returned NaN or infinity at step 2 of 4 (sigma 2), for a finite input. ` +
+              `Look at the model's weights, its conditions and its range of sigmas.`,
+          });
+        }
+      });
+
+      it('does not blame the denoiser for a start that is not finite', async () => {
+        expect(await failure(SIGMAS, {}, () => tf.fill([2, 3], NaN))).toBe(
+          `${name}: the state that the denoiser was given at step 0 of 4 (sigma 8) holds NaN or infinity. ` +
+            `Look at xT and at options.noise.`,
+        );
+      });
+
+      it('names the step in which the denoiser returns another shape', async () => {
+        const shifty: Denoiser<Tensor2D> = (x, sigma, step) =>
+          step.index === 1 ? tf.zeros([2, 4]) : soft(x, sigma, step);
+        await expect(run(shifty)).rejects.toMatchObject({
+          code: 'bad_shape',
+          message: `${name}: expected the denoiser to return shape [2,3] at step 1 of 4 (sigma 4), received [2,4].`,
+        });
+      });
+
+      it('says so when the denoiser is asynchronous', async () => {
+        const late = (async (x: Tensor2D) => x) as unknown as Denoiser<Tensor2D>;
+        await expect(run(late)).rejects.toThrow(
+          `${name}: expected the denoiser to return a tensor at step 0 of 4 (sigma 8), received [object Promise]. ` +
+            `It must not be an async function.`,
+        );
+      });
+
+      if (needsNoise !== undefined)
+        it('asks for the noise it needs, and checks its shape', async () => {
+          expect(await failure(SIGMAS, { noise: undefined })).toBe(
+            `${name}: expected options.noise, which ${needsNoise} needs, received none. Pass perItemNoise(seeds).`,
+          );
+          const wide: Noise = () => tf.zeros([2, 9]);
+          expect(await failure(SIGMAS, { noise: wide })).toBe(
+            `${name}: expected noise to return shape [2,3] at step 0 of 4 (sigma 8), received [2,9].`,
+          );
+        });
+    });
+  });
+}
