@@ -140,7 +140,8 @@ function parseTensor(name: string, value: unknown, bytes: Uint8Array, dataStart:
         `[${from}, ${to}], the file holds ${bytes.length - dataStart}. Is it cut off?`,
     );
   }
-  const copy = bytes.slice(dataStart + from, dataStart + to).buffer;
+  // Not bytes.slice: on a Node Buffer that is a view of the whole file.
+  const copy = new Uint8Array(bytes.subarray(dataStart + from, dataStart + to)).buffer;
   return { dtype, shape, data: new ARRAYS[dtype](copy) } as SafeTensor;
 }
 
