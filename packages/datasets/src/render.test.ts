@@ -9,7 +9,7 @@ import { sampleScene, type PictureBookScene, type SceneAddress } from './scene';
 import { sceneToIdSvg, sceneToSvg } from './svg';
 import { pictureBookVocabulary, PREDICATE_WORDS } from './vocabulary';
 
-const COUNT = 160;
+const COUNT = 120;
 let rasterize: Rasterize;
 let scenes: PictureBookScene[];
 let samples: PictureBookSample[];
@@ -119,9 +119,9 @@ describe('sampleGraph', () => {
 
   it('tells only relations of the sample', () => {
     for (const { graph, objects, relations } of samples) {
-      const told = graph.relationships.map(([a, p, b]) => [graph.boxes?.[a], p, graph.boxes?.[b]]);
-      const all = relations.map(([a, p, b]) => [objects[a].box, p, objects[b].box]);
-      for (const triple of told) expect(all).toContainEqual(triple);
+      const told = graph.relationships.map(([a, p, b]) => `${graph.boxes?.[a]} ${p} ${graph.boxes?.[b]}`);
+      const all = new Set(relations.map(([a, p, b]) => `${objects[a].box} ${p} ${objects[b].box}`));
+      for (const triple of told) expect([triple, all.has(triple)]).toEqual([triple, true]);
     }
   });
 

