@@ -45,7 +45,7 @@ export function calibrateThresholds(
     const scored: { score: number; right: boolean }[] = [];
     let count = 0;
     detections.forEach((ofPicture, i) => {
-      const truths = things[i]!.filter((thing) => thing.category === category);
+      const truths = things[i].filter((thing) => thing.category === category);
       count += truths.length;
       scored.push(...matchDetections(ofPicture.filter((d) => d.category === category), truths, overlap));
     });

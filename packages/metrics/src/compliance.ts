@@ -55,8 +55,8 @@ export function compliance(graph: SceneGraph, detections: readonly Detection[], 
     return rank < (byCategory.get(category)?.length ?? 0);
   });
   const relations = graph.relationships.map(([s, predicate, o]) => {
-    const subjects = byCategory.get(graph.objects[s]!) ?? [];
-    const objects = byCategory.get(graph.objects[o]!) ?? [];
+    const subjects = byCategory.get(graph.objects[s]) ?? [];
+    const objects = byCategory.get(graph.objects[o]) ?? [];
     return subjects.some((a) => objects.some((b) => a !== b && relationHolds(predicate, a, b)));
   });
   return { entities, relations };
@@ -77,9 +77,9 @@ export function scoreCompliance(
   const categories = new Map<string, { hits: number; total: number }>();
   const predicates = new Map<string, { hits: number; total: number }>();
   graphs.forEach((graph, i) => {
-    const { entities, relations } = compliance(graph, detections[i]!, relationHolds);
-    entities.forEach((hit, n) => tally(categories, graph.objects[n]!, hit));
-    relations.forEach((hit, r) => tally(predicates, graph.relationships[r]![1], hit));
+    const { entities, relations } = compliance(graph, detections[i], relationHolds);
+    entities.forEach((hit, n) => tally(categories, graph.objects[n], hit));
+    relations.forEach((hit, r) => tally(predicates, graph.relationships[r][1], hit));
   });
   const entity = summarise(categories);
   const relation = summarise(predicates);
@@ -115,7 +115,7 @@ export function complianceReport(input: {
   return {
     ...scoreCompliance(graphs, detections, relationHolds),
     ceiling: scoreCompliance(graphs, trueDetections, relationHolds),
-    floor: scoreCompliance(others.map((other) => graphs[other]!), detections, relationHolds),
+    floor: scoreCompliance(others.map((other) => graphs[other]), detections, relationHolds),
   };
 }
 
@@ -135,7 +135,7 @@ export function derangement(count: number, seed: number): number[] {
   const order = Array.from({ length: count }, (_, i) => i);
   for (let i = count - 1; i > 0; i--) {
     const j = rng.int(i);
-    [order[i], order[j]] = [order[j]!, order[i]!];
+    [order[i], order[j]] = [order[j], order[i]];
   }
   return order;
 }

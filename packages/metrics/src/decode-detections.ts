@@ -47,13 +47,13 @@ export function decodeDetections(
   for (let b = 0; b < heatmaps.length / perPicture; b++) {
     const picture: Detection[] = [];
     for (let k = 0; k < K; k++) {
-      const category = config.categories[k]!;
+      const category = config.categories[k];
       const threshold = thresholds[category] ?? defaultThreshold;
       const ofCategory: Detection[] = [];
       for (let y = 0; y < G; y++) {
         for (let x = 0; x < G; x++) {
           const cell = ((b * G + y) * G + x) * K + k;
-          const score = 1 / (1 + Math.exp(-heatmaps[cell]!));
+          const score = 1 / (1 + Math.exp(-heatmaps[cell]));
           if (score < threshold || !isPeak(heatmaps, b, y, x, k, G, K)) continue;
           ofCategory.push({ category, score, box: boxAround((x + 0.5) / G, (y + 0.5) / G, boxes, cell * 4) });
         }
@@ -87,10 +87,10 @@ export async function detect(
 }
 
 function isPeak(heatmaps: Float32Array, b: number, y: number, x: number, k: number, G: number, K: number): boolean {
-  const own = heatmaps[((b * G + y) * G + x) * K + k]!;
+  const own = heatmaps[((b * G + y) * G + x) * K + k];
   for (let v = Math.max(y - 1, 0); v <= Math.min(y + 1, G - 1); v++) {
     for (let u = Math.max(x - 1, 0); u <= Math.min(x + 1, G - 1); u++) {
-      const other = heatmaps[((b * G + v) * G + u) * K + k]!;
+      const other = heatmaps[((b * G + v) * G + u) * K + k];
       if (other > own) return false;
       if (other === own && (v < y || (v === y && u < x))) return false;
     }
@@ -100,9 +100,9 @@ function isPeak(heatmaps: Float32Array, b: number, y: number, x: number, k: numb
 
 function boxAround(px: number, py: number, sides: Float32Array, at: number): Box {
   const cut = (value: number) => Math.min(Math.max(value, 0), 1);
-  const x0 = cut(px - sides[at]!);
-  const y0 = cut(py - sides[at + 1]!);
-  return [x0, y0, Math.max(cut(px + sides[at + 2]!), x0), Math.max(cut(py + sides[at + 3]!), y0)];
+  const x0 = cut(px - sides[at]);
+  const y0 = cut(py - sides[at + 1]);
+  return [x0, y0, Math.max(cut(px + sides[at + 2]), x0), Math.max(cut(py + sides[at + 3]), y0)];
 }
 
 function withoutDoubles(detections: readonly Detection[], overlap: number): Detection[] {

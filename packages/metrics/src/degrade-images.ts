@@ -44,7 +44,7 @@ export function degradeImages(images: Float32Array, size: number, rng: Rng, opti
     const strength = noise * own.uniform();
     const draws = own.fork('noise').fillNormal(new Float32Array(perPicture));
     for (let i = 0; i < perPicture; i++) {
-      picture[i] = Math.min(Math.max(picture[i]! + shift[i % 3]! + strength * draws[i]!, -1), 1);
+      picture[i] = Math.min(Math.max(picture[i] + shift[i % 3] + strength * draws[i], -1), 1);
     }
   }
   return out;
@@ -62,9 +62,9 @@ function mixBoxMean(picture: Float32Array, size: number, share: number): void {
       const weight = 1 / ((y1 - y0 + 1) * (x1 - x0 + 1));
       for (let c = 0; c < 3; c++) {
         let sum = 0;
-        for (let v = y0; v <= y1; v++) for (let u = x0; u <= x1; u++) sum += source[(v * size + u) * 3 + c]!;
+        for (let v = y0; v <= y1; v++) for (let u = x0; u <= x1; u++) sum += source[(v * size + u) * 3 + c];
         const at = (y * size + x) * 3 + c;
-        picture[at] = source[at]! + share * (sum * weight - source[at]!);
+        picture[at] = source[at] + share * (sum * weight - source[at]);
       }
     }
   }
@@ -78,8 +78,8 @@ function mixBlockMean(picture: Float32Array, size: number, share: number): void 
       for (let c = 0; c < 3; c++) {
         const at = y * row + x * 3 + c;
         const places = [at, at + 3, at + row, at + row + 3];
-        const mean = places.reduce((sum, place) => sum + picture[place]!, 0) / 4;
-        for (const place of places) picture[place] = picture[place]! + share * (mean - picture[place]!);
+        const mean = places.reduce((sum, place) => sum + picture[place], 0) / 4;
+        for (const place of places) picture[place] = picture[place] + share * (mean - picture[place]);
       }
     }
   }

@@ -79,7 +79,7 @@ export function detectorTargets(config: DetectorConfig, things: readonly (readon
           const bump = isCentre ? 1 : Math.fround(Math.exp(-distance / 2));
           if (bump < LOWEST_BUMP) continue;
           const cell = ((b * G + y) * G + x) * K + k;
-          if (bump <= heatmaps[cell]!) continue;
+          if (bump <= heatmaps[cell]) continue;
           if (isCentre) positives++;
           heatmaps[cell] = bump;
           if (bump < BOX_BUMP) continue;
@@ -156,7 +156,7 @@ export function focalLoss(logits: tf.Tensor, targets: tf.Tensor, count: number):
     (save as tf.GradSaveFunc)([slope]);
     return {
       value: tf.mul(value, 1 / count),
-      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => tf.mul(saved[0]!, dy),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => tf.mul(saved[0], dy),
     };
   });
   return operation(logits) as tf.Scalar;

@@ -85,12 +85,12 @@ export function initDetector(config: DetectorConfig, rng: Rng): DetectorParams {
     stem: initConv2d(3, 14, channels[0], rng.fork('stem')),
     stemBlock: initBlock(channels[0], rng.fork('stemBlock')),
     down: levels.map((level) => ({
-      conv: initConv2d(3, channels[level - 1]!, channels[level]!, rng.fork('down', level, 'conv')),
-      block: initBlock(channels[level]!, rng.fork('down', level, 'block')),
+      conv: initConv2d(3, channels[level - 1], channels[level], rng.fork('down', level, 'conv')),
+      block: initBlock(channels[level], rng.fork('down', level, 'block')),
     })),
     up: ([2, 1] as const).map((level) => ({
-      conv: initConv2d(1, channels[level + 1]!, channels[level]!, rng.fork('up', level, 'conv')),
-      block: initBlock(channels[level]!, rng.fork('up', level, 'block')),
+      conv: initConv2d(1, channels[level + 1], channels[level], rng.fork('up', level, 'conv')),
+      block: initBlock(channels[level], rng.fork('up', level, 'block')),
     })),
     head: {
       norm1: initGroupNorm(channels[1]),

@@ -52,13 +52,13 @@ export function createFeatureAccumulator(width: number): FeatureAccumulator {
       const batchMean = meanOfRows(features);
       const centred = new Float64Array(D);
       for (let n = 0; n < N; n++) {
-        for (let d = 0; d < D; d++) centred[d] = features.data[n * D + d]! - batchMean[d]!;
+        for (let d = 0; d < D; d++) centred[d] = features.data[n * D + d] - batchMean[d];
         addOuterProduct(scatter, centred, 1);
       }
       const total = count + N;
-      for (let d = 0; d < D; d++) centred[d] = batchMean[d]! - mean[d]!;
+      for (let d = 0; d < D; d++) centred[d] = batchMean[d] - mean[d];
       if (count > 0) addOuterProduct(scatter, centred, (count * N) / total);
-      for (let d = 0; d < D; d++) mean[d] = mean[d]! + (centred[d]! * N) / total;
+      for (let d = 0; d < D; d++) mean[d] = mean[d] + (centred[d] * N) / total;
       count = total;
     },
     statistics() {
@@ -67,7 +67,7 @@ export function createFeatureAccumulator(width: number): FeatureAccumulator {
       }
       const covariance = new Float64Array(D * D);
       for (let i = 0; i < D; i++) {
-        for (let j = i; j < D; j++) covariance[i * D + j] = covariance[j * D + i] = scatter[i * D + j]! / (count - 1);
+        for (let j = i; j < D; j++) covariance[i * D + j] = covariance[j * D + i] = scatter[i * D + j] / (count - 1);
       }
       return { count, mean: new Float64Array(mean), covariance };
     },
@@ -78,11 +78,11 @@ function meanOfRows({ data, count, width }: RowMatrix): Float64Array {
   const mean = new Float64Array(width);
   for (let n = 0; n < count; n++) {
     for (let d = 0; d < width; d++) {
-      const value = data[n * width + d]!;
+      const value = data[n * width + d];
       if (!Number.isFinite(value)) {
         throw new MetricsError(`featureStatistics: expected finite features, received ${value} in row ${n}, column ${d}.`);
       }
-      mean[d] = mean[d]! + value;
+      mean[d] = mean[d] + value;
     }
   }
   return mean.map((sum) => sum / count);
@@ -92,9 +92,9 @@ function meanOfRows({ data, count, width }: RowMatrix): Float64Array {
 function addOuterProduct(scatter: Float64Array, x: Float64Array, weight: number): void {
   const D = x.length;
   for (let i = 0; i < D; i++) {
-    const factor = weight * x[i]!;
+    const factor = weight * x[i];
     if (factor === 0) continue;
     const row = i * D;
-    for (let j = i; j < D; j++) scatter[row + j] = scatter[row + j]! + factor * x[j]!;
+    for (let j = i; j < D; j++) scatter[row + j] = scatter[row + j] + factor * x[j];
   }
 }

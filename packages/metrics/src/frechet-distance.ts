@@ -25,7 +25,7 @@ export function frechetDistance(muA: Float64Array, sigmaA: Float64Array, muB: Fl
   }
   let distance = 0;
   for (let i = 0; i < D; i++) {
-    distance += (muA[i]! - muB[i]!) ** 2 + sigmaA[i * D + i]! + sigmaB[i * D + i]!;
+    distance += (muA[i] - muB[i]) ** 2 + sigmaA[i * D + i] + sigmaB[i * D + i];
   }
   if (!Number.isFinite(distance)) {
     throw new MetricsError('frechetDistance: expected finite means and covariances, received one that is not.');

@@ -35,7 +35,7 @@ export function inceptionScore(probabilities: RowMatrix, splits = 10): Inception
   for (let n = 0; n < N; n++) {
     let sum = 0;
     for (let c = 0; c < C; c++) {
-      const p = data[n * C + c]!;
+      const p = data[n * C + c];
       if (!(p >= 0)) throw new MetricsError(`inceptionScore: expected probabilities, received ${p} in row ${n}. Apply a softmax to logits.`);
       sum += p;
     }
@@ -60,12 +60,12 @@ export function expectRows(where: string, { data, count, width }: RowMatrix): vo
 
 function splitScore(data: Float32Array | Float64Array, C: number, from: number, to: number): number {
   const marginal = new Float64Array(C);
-  for (let n = from; n < to; n++) for (let c = 0; c < C; c++) marginal[c] = marginal[c]! + data[n * C + c]! / (to - from);
+  for (let n = from; n < to; n++) for (let c = 0; c < C; c++) marginal[c] = marginal[c] + data[n * C + c] / (to - from);
   let divergence = 0;
   for (let n = from; n < to; n++) {
     for (let c = 0; c < C; c++) {
-      const p = data[n * C + c]!;
-      if (p > 0) divergence += p * Math.log(p / marginal[c]!); // 0 log 0 = 0
+      const p = data[n * C + c];
+      if (p > 0) divergence += p * Math.log(p / marginal[c]); // 0 log 0 = 0
     }
   }
   return Math.exp(divergence / (to - from));

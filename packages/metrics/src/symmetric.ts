@@ -16,7 +16,7 @@ export type SemidefiniteFactor = { readonly factor: Float64Array; readonly rank:
 export function semidefiniteFactor(matrix: Float64Array, size: number, where: string): SemidefiniteFactor {
   const n = size;
   let largest = 0;
-  for (let i = 0; i < n; i++) largest = Math.max(largest, Math.abs(matrix[i * n + i]!));
+  for (let i = 0; i < n; i++) largest = Math.max(largest, Math.abs(matrix[i * n + i]));
   const tolerance = n * Number.EPSILON * largest;
   expectSymmetric(matrix, n, where);
   const rest = new Float64Array(matrix); // Schur complement of the rows made so far
@@ -25,19 +25,19 @@ export function semidefiniteFactor(matrix: Float64Array, size: number, where: st
   let rank = 0;
   for (; rank < n; rank++) {
     let pivot = -1;
-    for (let i = 0; i < n; i++) if (!done[i] && (pivot < 0 || rest[i * n + i]! > rest[pivot * n + pivot]!)) pivot = i;
-    const value = rest[pivot * n + pivot]!;
+    for (let i = 0; i < n; i++) if (!done[i] && (pivot < 0 || rest[i * n + i] > rest[pivot * n + pivot])) pivot = i;
+    const value = rest[pivot * n + pivot];
     if (!(value > tolerance)) break;
     done[pivot] = 1;
     const row = factor.subarray(rank * n, (rank + 1) * n);
     const scale = 1 / Math.sqrt(value);
-    for (let j = 0; j < n; j++) row[j] = done[j] && j !== pivot ? 0 : rest[pivot * n + j]! * scale;
+    for (let j = 0; j < n; j++) row[j] = done[j] && j !== pivot ? 0 : rest[pivot * n + j] * scale;
     for (let i = 0; i < n; i++) {
       if (done[i]) continue;
-      const f = row[i]!;
+      const f = row[i];
       if (f === 0) continue;
       const at = i * n;
-      for (let j = 0; j < n; j++) rest[at + j] = rest[at + j]! - f * row[j]!;
+      for (let j = 0; j < n; j++) rest[at + j] = rest[at + j] - f * row[j];
     }
   }
   // What is left of a semi-definite matrix is rounding. Generous, since covariances often come from float32 files.
@@ -45,7 +45,7 @@ export function semidefiniteFactor(matrix: Float64Array, size: number, where: st
   for (let i = 0; i < n; i++) {
     if (done[i]) continue;
     for (let j = 0; j < n; j++) {
-      if (!done[j] && Math.abs(rest[i * n + j]!) > slack) {
+      if (!done[j] && Math.abs(rest[i * n + j]) > slack) {
         throw new MetricsError(
           `${where}: expected a positive semi-definite covariance, received one with a negative direction at row ${i}. ` +
             `Was it computed from features, and in float64?`,
@@ -75,17 +75,17 @@ export function timesTransposed(a: Float64Array, b: Float64Array, rowsA: number,
         let s2 = 0;
         let s3 = 0;
         for (let k = 0; k < width; k++) {
-          const x = a[at + k]!;
-          s0 += x * b[b0 + k]!;
-          s1 += x * b[b1 + k]!;
-          s2 += x * b[b2 + k]!;
-          s3 += x * b[b3 + k]!;
+          const x = a[at + k];
+          s0 += x * b[b0 + k];
+          s1 += x * b[b1 + k];
+          s2 += x * b[b2 + k];
+          s3 += x * b[b3 + k];
         }
         out.set([s0, s1, s2, s3], i * rowsB + j);
       }
       for (; j < j1; j++) {
         let sum = 0;
-        for (let k = 0; k < width; k++) sum += a[at + k]! * b[j * width + k]!;
+        for (let k = 0; k < width; k++) sum += a[at + k] * b[j * width + k];
         out[i * rowsB + j] = sum;
       }
     }
@@ -103,19 +103,21 @@ export function timesTransposed(a: Float64Array, b: Float64Array, rowsA: number,
 export function singularValues(matrix: Float64Array, rows: number, columns: number): Float64Array {
   if (rows < columns) return singularValues(transpose(matrix, rows, columns), columns, rows);
   const [m, n] = [rows, columns];
-  const a = new Float64Array(matrix);
+  const scale = largestMagnitude('singularValues', matrix);
+  if (scale === 0) return new Float64Array(n);
+  const a = matrix.map((value) => value / scale); // so that squares neither vanish nor overflow
   const entries = new Float64Array(Math.max(2 * n - 1, 0)); // d1, e1, d2, e2, ... of the bidiagonal matrix
   const left = new Float64Array(m);
   const products = new Float64Array(n);
   for (let k = 0; k < n; k++) {
     // Reflect rows k.. so that column k is zero below the diagonal.
-    for (let i = k; i < m; i++) left[i] = a[i * n + k]!;
+    for (let i = k; i < m; i++) left[i] = a[i * n + k];
     const { value, beta } = reflector(left, k, m);
     entries[2 * k] = value;
     if (k === n - 1) break;
     products.fill(0, k + 1);
-    for (let i = k; i < m; i++) addScaled(products, a, left[i]!, 0, i * n, k + 1, n);
-    for (let i = k; i < m; i++) addScaled(a, products, -beta * left[i]!, i * n, 0, k + 1, n);
+    for (let i = k; i < m; i++) addScaled(products, a, left[i], 0, i * n, k + 1, n);
+    for (let i = k; i < m; i++) addScaled(a, products, -beta * left[i], i * n, 0, k + 1, n);
     // Reflect columns k+1.. so that row k is zero beyond the superdiagonal.
     const right = a.subarray(k * n, (k + 1) * n);
     const across = reflector(right, k + 1, n);
@@ -124,13 +126,17 @@ export function singularValues(matrix: Float64Array, rows: number, columns: numb
     for (let i = k + 1; i < m; i++) {
       const at = i * n;
       let dot = 0;
-      for (let j = k + 1; j < n; j++) dot += a[at + j]! * right[j]!;
+      for (let j = k + 1; j < n; j++) dot += a[at + j] * right[j];
       addScaled(a, right, -across.beta * dot, at, 0, k + 1, n);
     }
   }
   const eigenvalues = tridiagonalEigenvalues(new Float64Array(2 * n), entries);
-  return eigenvalues.sort().reverse().slice(0, n).map((value) => Math.max(value, 0)); // the others are their negatives
+  return eigenvalues.sort().reverse().slice(0, n).map((value) => scale * Math.max(value, 0)); // the others are their negatives
 }
+
+/** Off-diagonal values below this share of eps times the largest entry are zero: values that small have no digits left. */
+const NEGLIGIBLE = 0.1;
+const MOST_SWEEPS = 60;
 
 /**
  * Eigenvalues of a symmetric tridiagonal matrix, unordered, by QL with implicit shifts.
@@ -142,89 +148,94 @@ export function singularValues(matrix: Float64Array, rows: number, columns: numb
  */
 export function tridiagonalEigenvalues(diagonal: Float64Array, offDiagonal: Float64Array): Float64Array {
   const n = diagonal.length;
-  const d = new Float64Array(diagonal);
+  const where = 'tridiagonalEigenvalues';
+  const scale = Math.max(largestMagnitude(where, diagonal), largestMagnitude(where, offDiagonal));
+  if (scale === 0) return new Float64Array(n);
+  const d = diagonal.map((value) => value / scale);
   const e = new Float64Array(n);
-  e.set(offDiagonal);
-  let norm = 0;
-  for (let i = 0; i < n; i++) norm = Math.max(norm, Math.abs(d[i]!) + Math.abs(e[i]!));
-  const negligible = Number.EPSILON * norm;
+  e.set(offDiagonal.map((value) => value / scale));
   for (let l = 0; l < n; l++) {
     for (let sweep = 0; ; sweep++) {
       let m = l;
-      while (m < n - 1 && Math.abs(e[m]!) > Math.min(negligible, Number.EPSILON * (Math.abs(d[m]!) + Math.abs(d[m + 1]!)) + negligible / n)) m++;
+      while (m < n - 1 && Math.abs(e[m]) > Number.EPSILON * (Math.abs(d[m]) + Math.abs(d[m + 1]) + NEGLIGIBLE)) m++;
       if (m === l) break;
-      if (!(norm < Infinity) || sweep === 60) {
-        throw new MetricsError(`tridiagonalEigenvalues: expected finite values, received a matrix of size ${n} that does not converge.`);
+      if (sweep === MOST_SWEEPS) {
+        throw new MetricsError(`${where}: expected convergence in ${MOST_SWEEPS} sweeps per value, received none for value ${l} of ${n}.`);
       }
-      let g = (d[l + 1]! - d[l]!) / (2 * e[l]!);
+      let g = (d[l + 1] - d[l]) / (2 * e[l]);
       let r = Math.hypot(g, 1);
-      g = d[m]! - d[l]! + e[l]! / (g + (g >= 0 ? r : -r));
+      g = d[m] - d[l] + e[l] / (g + (g >= 0 ? r : -r));
       let s = 1;
       let c = 1;
       let p = 0;
       let i = m - 1;
       for (; i >= l; i--) {
-        const f = s * e[i]!;
-        const b = c * e[i]!;
+        const f = s * e[i];
+        const b = c * e[i];
         r = Math.sqrt(f * f + g * g);
         e[i + 1] = r;
         if (r === 0) {
-          d[i + 1] = d[i + 1]! - p;
+          d[i + 1] = d[i + 1] - p;
           e[m] = 0;
           break;
         }
         s = f / r;
         c = g / r;
-        g = d[i + 1]! - p;
-        r = (d[i]! - g) * s + 2 * c * b;
+        g = d[i + 1] - p;
+        r = (d[i] - g) * s + 2 * c * b;
         p = s * r;
         d[i + 1] = g + p;
         g = c * r - b;
       }
       if (i >= l) continue; // the matrix fell apart; start again on the smaller one
-      d[l] = d[l]! - p;
+      d[l] = d[l] - p;
       e[l] = g;
       e[m] = 0;
     }
   }
-  return d;
+  return d.map((value) => value * scale);
 }
 
 /** Turns `x[from..to)` into v of the reflection `I - beta v v^T` that maps x to `[value, 0, ...]`. */
 function reflector(x: Float64Array, from: number, to: number): { value: number; beta: number } {
   let scale = 0;
-  for (let i = from; i < to; i++) scale = Math.max(scale, Math.abs(x[i]!));
+  for (let i = from; i < to; i++) scale = Math.max(scale, Math.abs(x[i]));
   if (scale === 0) return { value: 0, beta: 0 };
   let squares = 0;
-  for (let i = from; i < to; i++) squares += (x[i]! / scale) ** 2;
+  for (let i = from; i < to; i++) squares += (x[i] / scale) ** 2;
   const length = scale * Math.sqrt(squares);
-  const value = x[from]! > 0 ? -length : length;
-  const first = x[from]! - value;
-  for (let i = from + 1; i < to; i++) x[i] = x[i]! / first;
+  const value = x[from] > 0 ? -length : length;
+  const first = x[from] - value;
+  for (let i = from + 1; i < to; i++) x[i] = x[i] / first;
   x[from] = 1;
   return { value, beta: -first / value };
 }
 
 /** `y[yAt + j] += factor * x[xAt + j]` for j from `from` to `to`. */
 function addScaled(y: Float64Array, x: Float64Array, factor: number, yAt: number, xAt: number, from: number, to: number): void {
-  for (let j = from; j < to; j++) y[yAt + j] = y[yAt + j]! + factor * x[xAt + j]!;
+  for (let j = from; j < to; j++) y[yAt + j] = y[yAt + j] + factor * x[xAt + j];
 }
 
 function transpose(matrix: Float64Array, rows: number, columns: number): Float64Array {
   const out = new Float64Array(matrix.length);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = matrix[i * columns + j]!;
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = matrix[i * columns + j];
   return out;
 }
 
-function expectSymmetric(matrix: Float64Array, n: number, where: string): void {
+function largestMagnitude(where: string, values: Float64Array): number {
   let largest = 0;
-  for (const value of matrix) {
-    if (!Number.isFinite(value)) throw new MetricsError(`${where}: expected finite covariances, received ${value}.`);
+  for (const value of values) {
+    if (!Number.isFinite(value)) throw new MetricsError(`${where}: expected finite values, received ${value}.`);
     largest = Math.max(largest, Math.abs(value));
   }
+  return largest;
+}
+
+function expectSymmetric(matrix: Float64Array, n: number, where: string): void {
+  const largest = largestMagnitude(where, matrix);
   for (let i = 0; i < n; i++) {
     for (let j = 0; j < i; j++) {
-      if (Math.abs(matrix[i * n + j]! - matrix[j * n + i]!) > 1e-6 * largest) {
+      if (Math.abs(matrix[i * n + j] - matrix[j * n + i]) > 1e-6 * largest) {
         throw new MetricsError(
           `${where}: expected a symmetric covariance, received ${matrix[i * n + j]} at [${i}, ${j}] and ${matrix[j * n + i]} at [${j}, ${i}].`,
         );
