@@ -10,7 +10,6 @@ const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const LITERAL = /true|false|null/y;
 const BLANK = /[ \t\n\r]*/y;
 // Stops before a bad escape or control character; the loop over pieces keeps the expression free of backtracking.
-// eslint-disable-next-line no-control-regex
 const STRING_PIECE = /[^"\\\u0000-\u001f]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 
 /**

@@ -1,5 +1,6 @@
 // Terms: a clause is `subject predicate object` or one object alone; a token is a word without blanks, or text in quotes.
-import type { Issue, IssueList, IssuePath } from './issues';
+import type { IssueList, IssuePath } from './issues';
+import type { ParseResult } from './parse';
 import type { SelfRelations } from './rules';
 import type { SceneGraph, Triple, Vocabulary } from './types';
 
@@ -39,10 +40,7 @@ export function parseSceneText(text: string, options: ParseTextOptions): SceneGr
 }
 
 /** As `parseSceneText`, but returns the issues instead of throwing them. */
-export function safeParseSceneText(
-  text: string,
-  options: ParseTextOptions,
-): { readonly ok: true; readonly graph: SceneGraph } | { readonly ok: false; readonly issues: readonly Issue[] } {
+export function safeParseSceneText(text: string, options: ParseTextOptions): ParseResult {
   const { vocabulary, maxTriples = Infinity, maxObjects = Infinity, selfRelations = 'error' } = options;
   const issues = createIssueList();
   const lexicon = createLexicon(vocabulary);
