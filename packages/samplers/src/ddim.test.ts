@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import '@sgdiff/test-kit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   createSchedule,
   iterateDdim,
@@ -21,7 +21,7 @@ describeSampler('DDIM, eta 1', {
   iterate: (denoiser, xT, sigmas, options) => iterateDdim(denoiser, xT, sigmas, { ...options, eta: 1 }),
   needsNoise: 'eta 1',
 });
-describeOrder('DDIM, eta 0', sampleDdim, 1);
+describeOrder('DDIM, eta 0', sampleDdim, 1, [0.14, 0.08, 0.045, 0.025]);
 
 describe('sampleDdim', () => {
   const soft: Denoiser<tf.Tensor2D> = (x, sigma) => tf.tanh(tf.div<tf.Tensor2D>(x, 1 + sigma));
@@ -44,6 +44,24 @@ describe('sampleDdim', () => {
     const y = await sampleDdim(soft, xT, [2, 1, 0]);
     expect(Array.from(y.dataSync()).every(Number.isFinite)).toBe(true);
     tf.dispose([xT, y]);
+  });
+
+  it('lets timers through as well where setImmediate is missing, as in browsers, and MessageChannel too', async () => {
+    const xT = tf.ones([1, 2]) as tf.Tensor2D;
+    for (const missing of [['setImmediate'], ['setImmediate', 'MessageChannel']]) {
+      for (const name of missing) vi.stubGlobal(name, undefined);
+      try {
+        const controller = new AbortController();
+        setTimeout(() => controller.abort(), 1);
+        const sigmas = Array.from({ length: 2001 }, (_, i) => 2000 - i);
+        await expect(sampleDdim(soft, xT, sigmas, { signal: controller.signal })).rejects.toThrow(
+          /^sampleDdim: aborted after/,
+        );
+      } finally {
+        vi.unstubAllGlobals();
+      }
+    }
+    xT.dispose();
   });
 
   it('rejects an eta outside 0 to 1', async () => {

@@ -19,7 +19,7 @@ describeSampler('DPM-Solver++ 2M', {
   sample: sampleDpmSolverPp2m,
   iterate: iterateDpmSolverPp2m,
 });
-describeOrder('DPM-Solver++ 2M', sampleDpmSolverPp2m, 2);
+describeOrder('DPM-Solver++ 2M', sampleDpmSolverPp2m, 2, [0.103, 0.048, 0.022, 0.01]);
 
 describe('sampleDpmSolverPp2m', () => {
   const soft: Denoiser<tf.Tensor2D> = (x, sigma) => tf.tanh(tf.div<tf.Tensor2D>(x, 1 + sigma));
