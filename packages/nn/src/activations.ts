@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
-import { initLinear, type LinearParams, sumRows, transposeRows } from './linear';
+import { initLinear, type LinearParams, productOverRows, sumRows } from './linear';
 import type { Rng } from './rng';
 
 /** x · sigmoid(x), elementwise. The caller disposes the result. */
@@ -97,8 +97,7 @@ function gatedProduct(x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor1D | u
         tf.matMul(dValue, tf.transpose(valueWeight!)),
         tf.matMul(dGate, tf.transpose(gateWeight!)),
       );
-      const columns = transposeRows(x2!); // [I, N]
-      const grads: tf.Tensor[] = [dx, tf.concat([tf.matMul(columns, dValue), tf.matMul(columns, dGate)], 1)];
+      const grads: tf.Tensor[] = [dx, tf.concat([productOverRows(x2!, dValue), productOverRows(x2!, dGate)], 1)];
       if (bias) grads.push(tf.concat([sumRows(dValue), sumRows(dGate)]));
       return grads;
     },

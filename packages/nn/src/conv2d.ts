@@ -4,6 +4,7 @@ import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
 import { type InitOptions, matMulAdd, sumRows, uniformAround } from './linear';
 import type { Rng } from './rng';
+import { wasmSplitFlat } from './wasm-kernels';
 
 /** Weights of a convolution: weight `[kh, kw, C, K]` (HWIO), bias `[K]`. */
 export type Conv2dParams = { readonly weight: tf.Tensor4D; readonly bias?: tf.Tensor1D };
@@ -111,8 +112,7 @@ function inputGradient(
   const bottom = inputShape[1]! - spread.shape[1] - top + kh - 1;
   const right = inputShape[2]! - spread.shape[2] - left + kw - 1;
   const padded = cropNegative(spread, { top, bottom, left, right });
-  const flipped = tf.transpose(tf.reverse(weight, [0, 1]), [0, 1, 3, 2]); // [kh, kw, K, C]
-  return tf.conv2d(padded, flipped as tf.Tensor4D, 1, explicitPadding(positive({ top, bottom, left, right }))); // [B, H, W, C]
+  return tf.conv2d(padded, flipKernel(weight), 1, explicitPadding(positive({ top, bottom, left, right }))); // [B, H, W, C]
 }
 
 function weightGradient(
@@ -132,6 +132,16 @@ function weightGradient(
   const full = tf.conv2d(images, filter as tf.Tensor4D, 1, explicitPadding(sides), 'NHWC', stride); // [C, >=kh, >=kw, K]
   const cut = full.shape[1] === kh && full.shape[2] === kw ? full : tf.slice(full, [0, 0, 0, 0], [-1, kh, kw, -1]);
   return tf.transpose(cut, [1, 2, 0, 3]); // [kh, kw, C, K]
+}
+
+/** Rotated by half a turn, with channels exchanged: `[kh, kw, C, K]` -> `[kh, kw, K, C]`. */
+function flipKernel(weight: tf.Tensor4D): tf.Tensor4D {
+  const [kh, kw, C, K] = weight.shape;
+  if (tf.getBackend() !== 'wasm') return tf.transpose(tf.reverse(weight, [0, 1]), [0, 1, 3, 2]);
+  // reverse on wasm goes number by number; taking the taps in reverse order is a few copies.
+  const taps = wasmSplitFlat(tf.reshape(weight, [weight.size]), new Array<number>(kh * kw).fill(C * K));
+  const reversed = tf.reshape(tf.concat1d(taps.reverse()), [kh * kw, C, K]) as tf.Tensor3D;
+  return tf.reshape(tf.transpose(reversed, [0, 2, 1]), [kh, kw, K, C]);
 }
 
 /** Zeros between the rows and columns: `[B, h, w, K]` -> `[B, h * stride, w * stride, K]`. */

@@ -58,7 +58,7 @@ export function matMulAdd(a: tf.Tensor2D, b: tf.Tensor2D, bias?: tf.Tensor1D): t
     },
     (dy, saved) => {
       const [a2, b2] = saved as [tf.Tensor2D, tf.Tensor2D];
-      const grads: tf.Tensor[] = [tf.matMul(dy, tf.transpose(b2)), tf.matMul(transposeRows(a2), dy)];
+      const grads: tf.Tensor[] = [tf.matMul(dy, tf.transpose(b2)), productOverRows(a2, dy)];
       if (bias) grads.push(sumRows(dy));
       return grads;
     },
@@ -86,6 +86,13 @@ export function transposeRows(x: tf.Tensor2D): tf.Tensor2D {
   if (tf.getBackend() !== 'wasm' || N % 32 !== 0 || N < 256) return tf.transpose(x);
   const blocks = tf.transpose(tf.reshape(x, [N / 32, 32, O]) as tf.Tensor3D, [0, 2, 1]); // [N / 32, O, 32]
   return tf.reshape(tf.transpose(blocks, [1, 0, 2]), [O, N]);
+}
+
+/** `aᵀ · b`, `[N, I]` and `[N, O]` -> `[I, O]`, with plain products only. */
+export function productOverRows(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
+  // XNNPACK first packs the second factor, which takes longer than the product: it should be the smaller one.
+  if (a.shape[1] < b.shape[1]) return tf.transpose(tf.matMul(transposeRows(b), a) as tf.Tensor2D);
+  return tf.matMul(transposeRows(a), b);
 }
 
 function largestDivisor(n: number, limit: number): number {

@@ -21,7 +21,6 @@ type KernelArgs = { inputs: Record<string, tf.TensorInfo>; backend: unknown; att
 
 const BATCH_MAT_MUL = 'SgdiffBatchMatMul';
 const SPLIT_FLAT = 'SgdiffSplitFlat';
-const SPLIT_COLUMNS = 'SgdiffSplitColumns';
 
 /**
  * `a · b` for each element of a batch, each as one plain 2-D product in place: tfjs on wasm multiplies batches in a
@@ -40,13 +39,6 @@ export function wasmSplitFlat(x: tf.Tensor1D, sizes: number[]): tf.Tensor1D[] {
   ensureRegistered(SPLIT_FLAT, splitFlatKernel);
   const parts: unknown = tf.engine().runKernel(SPLIT_FLAT, { x }, { sizes });
   return parts as tf.Tensor1D[];
-}
-
-/** Groups of columns of a matrix `[N, sum of widths]`, in order. No gradient. */
-export function wasmSplitColumns(x: tf.Tensor2D, widths: number[]): tf.Tensor2D[] {
-  ensureRegistered(SPLIT_COLUMNS, splitColumnsKernel);
-  const parts: unknown = tf.engine().runKernel(SPLIT_COLUMNS, { x }, { widths });
-  return parts as tf.Tensor2D[];
 }
 
 function ensureRegistered(kernelName: string, kernel: (args: KernelArgs) => tf.TensorInfo | tf.TensorInfo[]): void {
@@ -96,26 +88,6 @@ function splitFlatKernel({ inputs, backend, attrs }: KernelArgs): tf.TensorInfo[
     const size = part.shape[0]!;
     wasm.typedArrayFromHeap(part).set(values.subarray(at, at + size));
     at += size;
-  }
-  return parts;
-}
-
-function splitColumnsKernel({ inputs, backend, attrs }: KernelArgs): tf.TensorInfo[] {
-  const wasm = backend as WasmBackend;
-  const x = inputs.x!;
-  const [N, total] = x.shape as [number, number];
-  const parts = (attrs.widths as number[]).map((width) => wasm.makeOutput([N, width], 'float32'));
-  const values = wasm.typedArrayFromHeap(x);
-  let start = 0;
-  for (const part of parts) {
-    const width = part.shape[1]!;
-    const out = wasm.typedArrayFromHeap(part);
-    for (let row = 0; row < N; row++) {
-      const from = row * total + start;
-      const to = row * width;
-      for (let j = 0; j < width; j++) out[to + j] = values[from + j]!;
-    }
-    start += width;
   }
   return parts;
 }
