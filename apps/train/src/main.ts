@@ -1,1 +1,23 @@
-export {};
+#!/usr/bin/env node
+import { buildProgram } from './program';
+import { describeError } from './errors';
+import { isTrainingWorker, serveAsWorker } from './training/data-parallel';
+
+if (isTrainingWorker()) await serveAsWorker();
+else await runCommand();
+
+async function runCommand(): Promise<void> {
+  try {
+    await buildProgram().parseAsync(process.argv);
+    finish(0);
+  } catch (error) {
+    const { message, exitCode } = describeError(error, process.argv.includes('--verbose'));
+    process.stderr.write(`sgdiff: ${message}\n`);
+    finish(exitCode);
+  }
+}
+
+/** Ends the process even while a backend keeps worker threads, after what was printed has gone out. */
+function finish(code: number): void {
+  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+}

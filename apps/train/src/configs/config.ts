@@ -17,16 +17,18 @@ const optimiser = z.strictObject({
 });
 
 const stage = { batchSize: count, steps: count, seed: z.int(), optimiser };
-const sizes = z.array(count).min(1);
-const factors = z.array(count);
+const sizes = z.array(count).min(1).readonly();
+const factors = z.array(count).readonly();
 
 const autoencoderModel = z.strictObject({
-  imageChannels: z.literal(3),
-  stem: z.union([z.literal(1), z.literal(2)]),
+  imageChannels: count,
+  stem: z.union([z.literal(1), z.literal(2), z.literal(4)]),
   baseChannels: count,
   channelMults: sizes,
   numResBlocks: count,
-  attentionLevels: z.array(z.int().nonnegative()),
+  decoderResBlocks: count.optional(),
+  attentionLevels: z.array(z.int().nonnegative()).readonly(),
+  middle: z.enum(['attention', 'blocks', 'none']).optional(),
   zChannels: count,
   embedDim: count,
   codebookSize: count,
@@ -41,8 +43,34 @@ const encoderModel = z.strictObject({
   hiddenWidth: count,
   globalWidth: count,
   maxTriples: count,
-  norm: z.enum(['none', 'layer']),
-  residual: z.boolean(),
+  norm: z.enum(['none', 'layer']).optional(),
+  residual: z.boolean().optional(),
+  overflow: z.enum(['error', 'first']).optional(),
+});
+
+const imageEncoderModel = z.strictObject({
+  imageSize: count,
+  stemWidth: count,
+  stemBlocks: count,
+  width: count,
+  blocks: count,
+  narrowWidth: count,
+  hiddenWidth: count,
+  globalWidth: count,
+  groups: count,
+});
+
+const pretrainModel = z.strictObject({
+  encoder: encoderModel,
+  image: imageEncoderModel.nullable(),
+  imageSize: count,
+  tokens: z.strictObject({ rows: count, columns: count, width: count }),
+  target: z.enum(['pixels', 'features']),
+  reconstruction: z.strictObject({ heads: count, innerWidth: count.optional(), hiddenWidth: count.optional() }),
+  maskProbability: share,
+  maskedShare: share,
+  maskedWeight: z.number().nonnegative(),
+  hardNegatives: z.boolean().optional(),
 });
 
 const unetModel = z.strictObject({
@@ -52,14 +80,18 @@ const unetModel = z.strictObject({
   channelMults: sizes,
   numResBlocks: count,
   attentionFactors: factors,
+  crossOnlyFactors: factors.optional(),
   headChannels: count,
+  transformerDepth: count,
+  feedForwardMult: count.optional(),
   contextWidth: count,
   localWidth: count,
   globalWidth: count,
   globalInTime: z.boolean(),
   maskPadding: z.boolean(),
+  nullToken: z.boolean().optional(),
+  contextNorm: z.boolean().optional(),
   groups: count,
-  transformerDepth: count,
 });
 
 /** One experiment, whole: data, the models and how each is trained. JSON files given with --config have this form. */
@@ -72,8 +104,12 @@ export const pictureBookConfigSchema = z.strictObject({
     test: count,
     detector: count,
   }),
-  autoencoder: z.strictObject({ ...stage, model: autoencoderModel }),
-  pretrain: z.strictObject({ ...stage, model: encoderModel, maskProbability: share }),
+  autoencoder: z.strictObject({
+    ...stage,
+    model: autoencoderModel,
+    loss: z.strictObject({ l1: z.number(), l2: z.number(), edge: z.number(), codebook: z.number() }),
+  }),
+  pretrain: z.strictObject({ ...stage, model: pretrainModel }),
   diffusion: z.strictObject({
     ...stage,
     model: unetModel,

@@ -14,7 +14,7 @@ export function createBatchOrder(count: number, batchSize: number, seed: number)
     );
   }
   let shuffledEpoch = -1;
-  let order = new Int32Array(0);
+  let order: Int32Array = new Int32Array(0);
   return (step) => {
     const epoch = Math.floor(step / perEpoch);
     if (epoch !== shuffledEpoch) {

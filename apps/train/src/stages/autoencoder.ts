@@ -1,5 +1,14 @@
 // Shapes: B batch, H, W image, h, w latent, C latent channels.
-import { autoencoderLoss, decode, encode, initAutoencoder, restartDeadCodes, type AutoencoderParams } from '@sgdiff/latent-autoencoder';
+import {
+  autoencoderLoss,
+  codebookFromLatents,
+  countCodes,
+  decode,
+  encode,
+  initAutoencoder,
+  restartDeadCodes,
+  type AutoencoderParams,
+} from '@sgdiff/latent-autoencoder';
 import { createRng } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import type { PictureBookConfig } from '../configs/config';
@@ -8,7 +17,10 @@ import type { PictureStore } from '../data/picture-store';
 import { encodePicture, tile, toPictures } from '../png';
 import type { Stage } from '../training/loop';
 
-const RESTART_EVERY = 200;
+/** Codes that no latent chose for so many steps are moved to where latents are … */
+const RESTART_EVERY = 100;
+/** … in this share of the run; afterwards the codebook may settle. */
+const RESTART_SHARE = 0.6;
 const SAMPLES = 8;
 
 /** Trains the VQ autoencoder on the pictures alone. */
@@ -21,6 +33,8 @@ export function autoencoderStage(
   const order = createBatchOrder(train.count, batchSize, seed);
   const shape: [number, number, number, number] = [batchSize, train.size, train.size, 3];
   let images: Float32Array = new Float32Array(0);
+  let counts = new Float32Array(model.codebookSize);
+  let chosen: tf.Tensor | undefined;
   return {
     name: 'autoencoder',
     init: () => initAutoencoder(model, createRng(seed, 'autoencoder')),
@@ -28,17 +42,29 @@ export function autoencoderStage(
     optimiser: config.optimiser,
     batchSize,
     steps: config.steps,
+    splitsBatch: false,
     prepare(step) {
       images = readPictures(train, order(step));
     },
     loss(params) {
-      const { loss, reconstruction, codebook } = autoencoderLoss(params, model, tf.tensor4d(images, shape));
-      return { loss, terms: { reconstruction, codebook } };
+      const { loss, reconstruction, codebook, l1, indices } = autoencoderLoss(params, model, tf.tensor4d(images, shape), config.loss);
+      chosen = tf.keep(indices);
+      return { loss, terms: { reconstruction, codebook, l1 } };
     },
     afterStep(params, step) {
-      if (step % RESTART_EVERY !== 0) return;
-      // Codes that nothing uses are moved to latents of this batch; at step 0 that initialises the whole codebook.
-      restartDeadCodes(params, model, tf.tensor4d(images, shape), createRng(seed, 'restart', step));
+      const used = countCodes(chosen?.dataSync() ?? [], model.codebookSize);
+      used.forEach((count, code) => (counts[code] += count));
+      chosen?.dispose();
+      if (step % RESTART_EVERY !== 0 || step > config.steps * RESTART_SHARE) return;
+      const latents = tf.tidy(() => encode(params, model, tf.tensor4d(images, shape)).dataSync() as Float32Array);
+      const book = params.quantize.embedding.weight as tf.Variable<tf.Rank.R2>;
+      const rng = createRng(seed, 'codebook', step);
+      const next =
+        step === 0
+          ? codebookFromLatents(latents, model.codebookSize, model.embedDim, rng)
+          : restartDeadCodes(book.dataSync() as Float32Array, counts, latents, rng).codebook;
+      tf.tidy(() => book.assign(tf.tensor2d(next, book.shape)));
+      counts = new Float32Array(model.codebookSize);
     },
     sampleEverySteps: 500,
     async sample(params) {

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeSafetensors, encodeSafetensors, type SafetensorsEntry } from '@sgdiff/nn';
+import { decodeSafetensors, encodeSafetensors, type SafeTensor } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { sha256, writeFileAtomic } from '../files';
 
@@ -29,7 +29,7 @@ export async function saveCheckpoint(
   header: Omit<CheckpointHeader, 'format' | 'sha256'>,
   tensors: Record<string, tf.Tensor>,
 ): Promise<void> {
-  const entries: Record<string, SafetensorsEntry> = {};
+  const entries: Record<string, SafeTensor> = {};
   for (const [path, tensor] of Object.entries(tensors)) {
     entries[path] = { dtype: 'F32', shape: tensor.shape, data: new Float32Array(await tensor.data()) };
   }

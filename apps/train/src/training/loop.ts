@@ -2,6 +2,7 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs
 import { join } from 'node:path';
 import {
   clipByGlobalNorm,
+  cloneParams,
   createAdamW,
   createEma,
   flattenParams,
@@ -16,6 +17,7 @@ import { CliError } from '../errors';
 import { ensureFolder } from '../files';
 import { formatDuration, type Terminal } from '../terminal';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint';
+import { WHOLE_BATCH, type BatchPart, type Workers } from './data-parallel';
 import { writeReport } from './report';
 
 export type OptimiserConfig = {
@@ -44,9 +46,11 @@ export type Stage<T extends ParamTree> = {
    * The loss of one step, called inside the gradient tape. `terms` are logged by name.
    * The batch is a function of `step` alone, so that a resumed run sees what an unbroken one would have seen.
    */
-  loss(params: T, step: number): { loss: tf.Scalar; terms: Record<string, tf.Scalar> };
+  loss(params: T, step: number, part: BatchPart): { loss: tf.Scalar; terms: Record<string, tf.Scalar> };
+  /** Whether the loss is a mean over independent items, so that workers may compute it on parts of the batch. */
+  readonly splitsBatch: boolean;
   /** Loads the batch of `step` before the tape starts. */
-  prepare?(step: number): void | Promise<void>;
+  prepare?(step: number, part: BatchPart): void | Promise<void>;
   /** Called after a step outside the tape (codebook restarts, clamps). May assign variables. */
   afterStep?(params: T, step: number): void;
   /** Pictures for the report: PNG bytes of a grid. Called with averaged weights when there are any. */
@@ -62,6 +66,8 @@ export type RunOptions = {
   readonly checkpointMinutes: number;
   /** Stop after so many minutes of this session (saved; `--resume` continues). */
   readonly maxMinutes?: number;
+  /** Threads that compute the gradients of the other parts of each batch. */
+  readonly workers?: Workers;
 };
 
 export type RunResult<T extends ParamTree> = {
@@ -143,10 +149,11 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
   try {
     while (step < stage.steps && !stopping) {
       if (options.maxMinutes !== undefined && performance.now() - begun > options.maxMinutes * 60_000) break;
-      await stage.prepare?.(step);
+      await options.workers?.begin(step, params);
+      await stage.prepare?.(step, options.workers?.ownPart ?? WHOLE_BATCH);
       const rate = learningRateAt(optimiser, step, stage.steps);
       const logged = (step + 1) % LOG_EVERY === 0 || step === 0;
-      const terms = await trainStep(stage, params, adam, step, rate, logged);
+      const terms = await trainStep(stage, params, adam, step, rate, logged, options.workers);
       ema?.update(params);
       stage.afterStep?.(params, step);
       step += 1;
@@ -176,7 +183,7 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
     progress.stop();
     const finished = step >= stage.steps;
     terminal.note(`${stage.name}: ${finished ? 'finished' : 'saved'} at step ${step}, ${formatDuration(seconds())} in all on ${options.backend}.`);
-    const result = cloneTree(averaged());
+    const result = cloneParams(averaged());
     return { params: result, step, seconds: seconds(), finished };
   } finally {
     process.off('SIGINT', stop);
@@ -195,14 +202,16 @@ async function trainStep<T extends ParamTree>(
   step: number,
   learningRate: number,
   logged: boolean,
+  workers: Workers | undefined,
 ): Promise<Record<string, number> | undefined> {
   let kept: Record<string, tf.Scalar> = {};
   const { value, grads } = valueAndGrads(() => {
-    const { loss, terms } = stage.loss(params, step);
+    const { loss, terms } = stage.loss(params, step, workers?.ownPart ?? WHOLE_BATCH);
     if (logged) kept = Object.fromEntries(Object.entries(terms).map(([name, term]) => [name, tf.keep(tf.clone(term))]));
     return loss;
   }, params);
-  const clipped = clipByGlobalNorm(grads, stage.optimiser.clipNorm);
+  const all = workers ? await workers.meanWith(grads) : grads;
+  const clipped = clipByGlobalNorm(all, stage.optimiser.clipNorm);
   try {
     adam.step(clipped.grads, { learningRate });
     if (!logged) return undefined;
@@ -211,7 +220,7 @@ async function trainStep<T extends ParamTree>(
     requireFinite(stage.name, step, out);
     return out;
   } finally {
-    tf.dispose([value, grads, clipped.grads, clipped.norm, kept]);
+    tf.dispose([value, grads, all, clipped.grads, clipped.norm, kept]);
   }
 }
 
@@ -288,15 +297,6 @@ function withPrefix(prefix: string, record: Record<string, tf.Tensor>): Record<s
   return Object.fromEntries(
     Object.entries(record).filter(([key]) => key.startsWith(start)).map(([key, value]) => [key.slice(start.length), value]),
   );
-}
-
-function cloneTree<T extends ParamTree>(tree: T): T {
-  const copies = Object.fromEntries(flattenParams(tree).map(({ path, tensor }) => [path, tf.clone(tensor)]));
-  try {
-    return restoreParams(tree, copies);
-  } finally {
-    tf.dispose(copies);
-  }
 }
 
 function round(value: number): number {

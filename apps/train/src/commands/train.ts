@@ -1,0 +1,76 @@
+import type { BackendChoice } from '../backend';
+import type { PictureBookConfig } from '../configs/config';
+import { disposeParams, type ParamTree } from '@sgdiff/nn';
+import { CliError } from '../errors';
+import { writeStage, type RunFolder, type StageName } from '../run-folder';
+import { openStage, type OpenStage } from '../stages/open-stage';
+import type { Terminal } from '../terminal';
+import { startWorkers } from '../training/data-parallel';
+import { runStage, type RunOptions } from '../training/loop';
+
+export type TrainOptions = {
+  readonly resume: boolean;
+  readonly checkpointMinutes: number;
+  readonly maxMinutes?: number;
+  /** Threads that each compute the gradients of a part of the batch; 1 computes all of it here. */
+  readonly workers: number;
+  readonly terminal: Terminal;
+  readonly backend: BackendChoice;
+};
+
+/** Trains one stage of a run and leaves its weights in the run's folder. */
+export async function train(name: StageName, config: PictureBookConfig, run: RunFolder, options: TrainOptions): Promise<void> {
+  const open: OpenStage<ParamTree> = await openStage(name, config, run, options.terminal);
+  try {
+    await runAndWrite(name, open, config, run, options);
+  } finally {
+    open.dispose();
+  }
+}
+
+async function runAndWrite(
+  name: StageName,
+  open: OpenStage<ParamTree>,
+  config: PictureBookConfig,
+  run: RunFolder,
+  options: TrainOptions,
+): Promise<void> {
+  const { terminal, backend, workers: count } = options;
+  const { stage } = open;
+  if (count > 1 && !stage.splitsBatch) {
+    throw new CliError(`The stage "${name}" compares the items of a batch with each other, so a batch cannot be split. Leave out --workers.`);
+  }
+  if (stage.batchSize % count !== 0) {
+    throw new CliError(`--workers ${count}: the batch of ${stage.batchSize} must be a multiple of it.`);
+  }
+  const workers = count > 1 ? await startWorkers({ stage: name, config, run: run.path, backend: backend.name, count: count - 1 }) : undefined;
+  const loop: RunOptions = {
+    folder: run.stage(name),
+    resume: options.resume,
+    terminal,
+    backend: `${backend.name}, ${count > 1 ? `${count} workers` : `${backend.threads} threads`}`,
+    checkpointMinutes: options.checkpointMinutes,
+    ...(options.maxMinutes === undefined ? {} : { maxMinutes: options.maxMinutes }),
+    ...(workers ? { workers } : {}),
+  };
+  try {
+    const result = await runStage(stage, loop);
+    try {
+      await writeStage(run, result.params, {
+        stage: name,
+        config: stage.config,
+        step: result.step,
+        steps: stage.steps,
+        seconds: Math.round(result.seconds),
+        backend: loop.backend,
+        facts: await open.facts(result.params),
+      });
+      const { step, seconds, finished } = result;
+      terminal.result({ stage: name, step, steps: stage.steps, seconds, finished, folder: loop.folder });
+    } finally {
+      disposeParams(result.params);
+    }
+  } finally {
+    await workers?.stop();
+  }
+}

@@ -1,0 +1,185 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pictureBookVocabulary } from '@sgdiff/datasets';
+import { initAutoencoder, type AutoencoderParams } from '@sgdiff/latent-autoencoder';
+import { initPretrain, type PretrainParams } from '@sgdiff/masked-contrastive-pretrain';
+import { calibrateThresholds, defaultDetectorConfig, detect, initDetector, toThresholds, type DetectorConfig, type DetectorParams } from '@sgdiff/metrics';
+import type { UnetParams } from '@sgdiff/diffusion-unet';
+import { createRng, disposeParams, type ParamTree } from '@sgdiff/nn';
+import type { SceneGraph } from '@sgdiff/sg-schema';
+import * as tf from '@tensorflow/tfjs-core';
+import type { PictureBookConfig } from '../configs/config';
+import { readPictures } from '../data/batches';
+import { openStore, type PictureStore } from '../data/picture-store';
+import { CliError } from '../errors';
+import { sha256 } from '../files';
+import { readStageRecord, readStageWeights, type RunFolder, type StageName } from '../run-folder';
+import type { Terminal } from '../terminal';
+import type { Stage } from '../training/loop';
+import { autoencoderStage } from './autoencoder';
+import { detectorStage } from './detector';
+import { diffusionStage, type DiffusionGround } from './diffusion';
+import { cacheLatents } from './latents';
+import { measureRetrieval, pretrainStage } from './pretrain';
+
+/** A stage with the data and frozen parts it stands on. */
+export type OpenStage<T extends ParamTree> = {
+  readonly stage: Stage<T>;
+  /** Numbers of the trained weights that later stages need. Borrows the weights. */
+  facts(params: T): Promise<Record<string, unknown>>;
+  dispose(): void;
+};
+
+/** Opens a stage of a run. The caller disposes it. */
+export async function openStage(
+  name: StageName,
+  config: PictureBookConfig,
+  run: RunFolder,
+  terminal: Terminal,
+): Promise<OpenStage<ParamTree>> {
+  switch (name) {
+    case 'autoencoder':
+      return erased(openAutoencoder(config, run));
+    case 'pretrain':
+      return erased(openPretrain(config, run, terminal));
+    case 'detector':
+      return erased(openDetector(config, run));
+    case 'diffusion':
+      return erased(await openDiffusion(config, run, terminal));
+  }
+}
+
+/** The trees of the stages differ; whoever runs a stage hands its own weights back to it and nothing else. */
+function erased<T extends ParamTree>(open: OpenStage<T>): OpenStage<ParamTree> {
+  return open as unknown as OpenStage<ParamTree>;
+}
+
+function openAutoencoder(config: PictureBookConfig, run: RunFolder): OpenStage<AutoencoderParams> {
+  const stores = [openStore(run.data, 'train'), openStore(run.data, 'validation')];
+  return {
+    stage: autoencoderStage(config.autoencoder, stores[0], stores[1]),
+    facts: async () => ({}),
+    dispose: () => stores.forEach((store) => store.dispose()),
+  };
+}
+
+function openPretrain(config: PictureBookConfig, run: RunFolder, terminal: Terminal): OpenStage<PretrainParams> {
+  const stores = [openStore(run.data, 'train'), openStore(run.data, 'validation')];
+  const vocabulary = pictureBookVocabulary();
+  return {
+    stage: pretrainStage(config.pretrain, vocabulary, stores[0]),
+    async facts(params) {
+      const retrieval = await measureRetrieval(params, config.pretrain.model, vocabulary, stores[1], Math.min(100, stores[1].count));
+      const { r1 } = retrieval.graphToImage;
+      terminal.say(`retrieval on validation, graph → image: top-1 ${r1.toFixed(3)} among ${retrieval.candidates}`);
+      return { validationRetrieval: retrieval };
+    },
+    dispose: () => stores.forEach((store) => store.dispose()),
+  };
+}
+
+function openDetector(config: PictureBookConfig, run: RunFolder): OpenStage<DetectorParams> {
+  const stores = [openStore(run.data, 'detector'), openStore(run.data, 'validation')];
+  const model = pictureBookDetector(config);
+  return {
+    stage: detectorStage(config.detector, model, stores[0]),
+    facts: async (params) => ({ thresholds: await calibrate(params, model, stores[1]) }),
+    dispose: () => stores.forEach((store) => store.dispose()),
+  };
+}
+
+async function openDiffusion(config: PictureBookConfig, run: RunFolder, terminal: Terminal): Promise<OpenStage<UnetParams>> {
+  const train = openStore(run.data, 'train');
+  try {
+    const ground = await diffusionGround(config, run, train, terminal);
+    return {
+      stage: diffusionStage(config.diffusion, train, ground),
+      facts: async () => ({ latentScale: ground.latentScale }),
+      dispose() {
+        train.dispose();
+        disposeParams(ground.encoder.params);
+        disposeParams(ground.autoencoder.params);
+      },
+    };
+  } catch (error) {
+    train.dispose();
+    throw error;
+  }
+}
+
+/** The detector's config: its categories are the vocabulary's words. */
+export function pictureBookDetector(config: PictureBookConfig): DetectorConfig {
+  return { ...defaultDetectorConfig(pictureBookVocabulary().objects.slice(1)), size: config.data.size };
+}
+
+async function calibrate(params: DetectorParams, model: DetectorConfig, store: PictureStore): Promise<Record<string, number>> {
+  const truths = store.samples.map(({ objects }) => objects);
+  const found = [];
+  for (let first = 0; first < store.count; first += 50) {
+    const indices = Array.from({ length: Math.min(50, store.count - first) }, (_, i) => first + i);
+    const images = tf.tensor4d(readPictures(store, indices), [indices.length, store.size, store.size, 3]);
+    try {
+      found.push(...(await detect(params, model, images, { defaultThreshold: 0.05 })));
+    } finally {
+      images.dispose();
+    }
+  }
+  return toThresholds(calibrateThresholds(model.categories, found, truths));
+}
+
+async function diffusionGround(config: PictureBookConfig, run: RunFolder, train: PictureStore, terminal: Terminal): Promise<DiffusionGround> {
+  for (const needed of ['autoencoder', 'pretrain'] as const) {
+    const { step, steps } = readStageRecord(run, needed);
+    if (step < steps) terminal.note(`Note: "${needed}" stopped at step ${step} of ${steps}; its weights are used as they are.`);
+  }
+  const autoencoder = trainedAutoencoder(config, run);
+  const hash = sha256(readFileSync(join(run.stage('autoencoder'), 'weights.safetensors')));
+  const latents = await cacheLatents(run.data, 'train', autoencoder, config.autoencoder.model, hash, train, terminal);
+  const channels = config.diffusion.model.inChannels;
+  if (latents.shape[2] !== channels) {
+    throw new CliError(
+      `The autoencoder's latents have ${latents.shape[2]} channels, the U-Net's config says ${channels}. Set diffusion.model.inChannels and outChannels.`,
+    );
+  }
+  const { encoder, ...rest } = trainedPretrain(config, run);
+  disposeParams(rest);
+  return {
+    vocabulary: pictureBookVocabulary(),
+    encoder: { params: encoder, config: config.pretrain.model.encoder },
+    autoencoder: { params: autoencoder, config: config.autoencoder.model },
+    latents,
+    latentScale: 1 / latents.standardDeviation,
+    sampleGraphs: sampleGraphs(run),
+  };
+}
+
+/** Graphs of the report's pictures: 16 of the validation split, which training never sees. */
+function sampleGraphs(run: RunFolder): SceneGraph[] {
+  const store = openStore(run.data, 'validation', 16);
+  try {
+    return store.samples.map(({ graph }) => graph);
+  } finally {
+    store.dispose();
+  }
+}
+
+export function trainedAutoencoder(config: PictureBookConfig, run: RunFolder): AutoencoderParams {
+  return withTemplate(() => initAutoencoder(config.autoencoder.model, createRng(0)), (template) => readStageWeights(run, 'autoencoder', template));
+}
+
+export function trainedDetector(config: PictureBookConfig, run: RunFolder): DetectorParams {
+  return withTemplate(() => initDetector(pictureBookDetector(config), createRng(0)), (template) => readStageWeights(run, 'detector', template));
+}
+
+export function trainedPretrain(config: PictureBookConfig, run: RunFolder): PretrainParams {
+  return withTemplate(() => initPretrain(config.pretrain.model, createRng(0)), (template) => readStageWeights(run, 'pretrain', template));
+}
+
+function withTemplate<T extends ParamTree>(init: () => T, use: (template: T) => T): T {
+  const template = init();
+  try {
+    return use(template);
+  } finally {
+    disposeParams(template);
+  }
+}
