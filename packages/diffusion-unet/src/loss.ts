@@ -60,7 +60,8 @@ export function diffusionLoss(
     );
   }
   return tf.tidy(() => {
-    const perItem = (f: (alphaCumprod: number) => number): tf.Tensor4D => tf.tensor4d(alphasCumprod.map(f), [B, 1, 1, 1]);
+    const perItem = (f: (alphaCumprod: number) => number): tf.Tensor4D =>
+      tf.tensor4d(alphasCumprod.map(f), [B, 1, 1, 1]);
     const signal = perItem((a) => Math.sqrt(a));
     const spread = perItem((a) => Math.sqrt(1 - a));
     const xT = tf.add(tf.mul(signal, latents), tf.mul(spread, noise)) as tf.Tensor4D;

@@ -88,18 +88,19 @@ describe('autoencoderLoss', () => {
     disposeParams(params);
   });
 
-  it('overfits one batch', { tags: [], timeout: 30_000 }, () => {
-    const init = initAutoencoder(config, createRng(5));
+  it('overfits one batch', () => {
+    const small: AutoencoderConfig = { ...config, stem: 4, channelMults: [2], attentionLevels: [], middle: 'none' };
+    const init = initAutoencoder(small, createRng(5));
     const params = toVariables(init);
     const images = pictures();
-    const latents = tf.tidy(() => encode(params, config, images).dataSync() as Float32Array);
-    const codes = codebookFromLatents(latents, config.codebookSize, config.embedDim, createRng('codes'));
+    const latents = tf.tidy(() => encode(params, small, images).dataSync() as Float32Array);
+    const codes = codebookFromLatents(latents, small.codebookSize, small.embedDim, createRng('codes'));
     (params.quantize.embedding.weight as tf.Variable<tf.Rank.R2>).assign(tf.tensor2d(codes, [16, 4]));
-    const optimiser = createAdamW(params, { learningRate: 4e-3, weightDecay: 0 });
-    const l1 = (): number => tf.tidy(() => autoencoderLoss(params, config, images).l1.dataSync()[0]!);
+    const optimiser = createAdamW(params, { learningRate: 1e-2, weightDecay: 0 });
+    const l1 = (): number => tf.tidy(() => autoencoderLoss(params, small, images).l1.dataSync()[0]!);
     const before = l1();
-    for (let step = 0; step < 120; step++) {
-      const { value, grads } = valueAndGrads(() => autoencoderLoss(params, config, images, { l2: 1 }).loss, params);
+    for (let step = 0; step < 80; step++) {
+      const { value, grads } = valueAndGrads(() => autoencoderLoss(params, small, images, { l2: 1 }).loss, params);
       optimiser.step(grads);
       tf.dispose([value, ...Object.values(grads)]);
     }
