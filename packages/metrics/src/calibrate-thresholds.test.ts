@@ -18,7 +18,9 @@ describe('calibrateThresholds', () => {
   });
 
   it('counts a second detection of one thing, a misplaced one and another category as wrong', () => {
-    const detections = [[found('cat', 0.9, left), found('cat', 0.8, left), found('cat', 0.7, right), found('dog', 0.6, left)]];
+    const detections = [
+      [found('cat', 0.9, left), found('cat', 0.8, left), found('cat', 0.7, right), found('dog', 0.6, left)],
+    ];
     const things = [[{ category: 'cat', box: left }]];
     const [cat, dog] = calibrateThresholds(['cat', 'dog'], detections, things);
     expect([cat.precision, cat.recall]).toEqual([1, 1]);

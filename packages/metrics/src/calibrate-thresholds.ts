@@ -47,7 +47,13 @@ export function calibrateThresholds(
     detections.forEach((ofPicture, i) => {
       const truths = things[i].filter((thing) => thing.category === category);
       count += truths.length;
-      scored.push(...matchDetections(ofPicture.filter((d) => d.category === category), truths, overlap));
+      scored.push(
+        ...matchDetections(
+          ofPicture.filter((d) => d.category === category),
+          truths,
+          overlap,
+        ),
+      );
     });
     return { category, count, ...bestThreshold(scored, count, fallback) };
   });

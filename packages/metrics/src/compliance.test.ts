@@ -17,12 +17,14 @@ const sheepTree: SceneGraph = {
 };
 
 const categories = ['sheep', 'tree', 'boat'];
-const detections = fc.array(fc.tuple(fc.constantFrom(...categories), fc.integer({ min: 0, max: 9 })), { maxLength: 6 }).map((list) =>
-  list.map(([category, x]) => found(category, x / 10)),
-);
+const detections = fc
+  .array(fc.tuple(fc.constantFrom(...categories), fc.integer({ min: 0, max: 9 })), { maxLength: 6 })
+  .map((list) => list.map(([category, x]) => found(category, x / 10)));
 const graphs = fc.array(fc.constantFrom(...categories), { minLength: 2, maxLength: 5 }).chain((objects) =>
   fc
-    .array(fc.tuple(fc.nat(objects.length - 1), fc.constantFrom('left of', 'right of'), fc.nat(objects.length - 1)), { maxLength: 4 })
+    .array(fc.tuple(fc.nat(objects.length - 1), fc.constantFrom('left of', 'right of'), fc.nat(objects.length - 1)), {
+      maxLength: 4,
+    })
     .map((triples): SceneGraph => ({ objects, relationships: triples.filter(([s, , o]) => s !== o) })),
 );
 
@@ -59,7 +61,11 @@ describe('compliance', () => {
 describe('scoreCompliance', () => {
   it('counts over the whole set, and per category and predicate', () => {
     const boat: SceneGraph = { objects: ['boat', 'tree'], relationships: [[0, 'right of', 1]] };
-    const score = scoreCompliance([sheepTree, boat], [[found('sheep', 0), found('tree', 0.5)], [found('tree', 0)]], leftOf);
+    const score = scoreCompliance(
+      [sheepTree, boat],
+      [[found('sheep', 0), found('tree', 0.5)], [found('tree', 0)]],
+      leftOf,
+    );
     expect(score).toEqual({
       graphs: 2,
       entity: 3 / 5,
@@ -80,7 +86,9 @@ describe('scoreCompliance', () => {
   });
 
   it('says when lists do not fit', () => {
-    expect(() => scoreCompliance([], [], leftOf)).toThrow('scoreCompliance: expected at least one graph, received none.');
+    expect(() => scoreCompliance([], [], leftOf)).toThrow(
+      'scoreCompliance: expected at least one graph, received none.',
+    );
     expect(() => scoreCompliance([sheepTree], [], leftOf)).toThrow(
       'scoreCompliance: expected one list of detections per graph, received 1 graphs and 0 detections.',
     );

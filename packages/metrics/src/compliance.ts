@@ -14,7 +14,11 @@ export type Compliance = {
   readonly relations: readonly boolean[];
 };
 
-export type Share = { readonly hits: number; readonly total: number; /** hits / total; NaN when total is 0. */ readonly share: number };
+export type Share = {
+  readonly hits: number;
+  readonly total: number;
+  /** hits / total; NaN when total is 0. */ readonly share: number;
+};
 
 export type ComplianceScore = {
   readonly graphs: number;
@@ -41,7 +45,11 @@ export type ComplianceReport = ComplianceScore & {
  *
  * @param detections All detections of the picture, thresholds applied.
  */
-export function compliance(graph: SceneGraph, detections: readonly Detection[], relationHolds: RelationRule): Compliance {
+export function compliance(
+  graph: SceneGraph,
+  detections: readonly Detection[],
+  relationHolds: RelationRule,
+): Compliance {
   const byCategory = new Map<string, Detection[]>();
   for (const detection of detections) {
     const list = byCategory.get(detection.category);
@@ -115,7 +123,11 @@ export function complianceReport(input: {
   return {
     ...scoreCompliance(graphs, detections, relationHolds),
     ceiling: scoreCompliance(graphs, trueDetections, relationHolds),
-    floor: scoreCompliance(others.map((other) => graphs[other]), detections, relationHolds),
+    floor: scoreCompliance(
+      others.map((other) => graphs[other]),
+      detections,
+      relationHolds,
+    ),
   };
 }
 
@@ -147,7 +159,9 @@ function tally(counts: Map<string, { hits: number; total: number }>, key: string
 
 function summarise(counts: ReadonlyMap<string, { hits: number; total: number }>) {
   const entries = [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
-  const parts = Object.fromEntries(entries.map(([key, { hits, total }]) => [key, { hits, total, share: hits / total }]));
+  const parts = Object.fromEntries(
+    entries.map(([key, { hits, total }]) => [key, { hits, total, share: hits / total }]),
+  );
   const shares = Object.values(parts);
   const sum = (value: (share: Share) => number) => shares.reduce((so, share) => so + value(share), 0);
   return { parts, share: sum((s) => s.hits) / sum((s) => s.total), macro: sum((s) => s.share) / shares.length };

@@ -5,10 +5,23 @@ import { degradeImages } from './degrade-images';
 
 const size = 4;
 const perPicture = size * size * 3;
-const images = createRng('pictures').fillUniform(new Float32Array(2 * perPicture)).map((x) => 2 * x - 1);
+const images = createRng('pictures')
+  .fillUniform(new Float32Array(2 * perPicture))
+  .map((x) => 2 * x - 1);
 const none = { noise: 0, blur: 0, blocks: 0, colour: 0, untouched: 0 };
 
 describe('degradeImages', () => {
+  it('mixes in the mean of the pixels around, of those that there are at the edge', () => {
+    const dot = new Float32Array(perPicture);
+    dot[0] = 0.9; // red, top left
+    const blurred = degradeImages(dot, size, createRng(1), { ...none, blur: 1 });
+    const share = 1 - (blurred[0] - 0.9 / 4) / (0.9 - 0.9 / 4); // 4 pixels around the corner
+    expect(share).toBeGreaterThan(0);
+    expect(blurred[3]).toBeCloseTo((share * 0.9) / 6, 6);
+    expect(blurred[size * 3 + 3]).toBeCloseTo((share * 0.9) / 9, 6);
+    expect(blurred[6]).toBe(0);
+  });
+
   it('is the same for the same seed, borrows its input and stays in [-1, 1]', () => {
     const before = images.slice();
     const strong = { noise: 2, untouched: 0 };

@@ -64,7 +64,9 @@ export function detectorTargets(config: DetectorConfig, things: readonly (readon
       }
       const [x0, y0, x1, y1] = thing.box;
       if (!(x0 >= 0 && y0 >= 0 && x1 <= 1 && y1 <= 1 && x0 < x1 && y0 < y1)) {
-        throw new MetricsError(`${where}: expected a box with 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, received [${thing.box.join(', ')}].`);
+        throw new MetricsError(
+          `${where}: expected a box with 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, received [${thing.box.join(', ')}].`,
+        );
       }
       const cx = ((x0 + x1) / 2) * G;
       const cy = ((y0 + y1) / 2) * G;

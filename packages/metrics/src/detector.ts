@@ -145,9 +145,11 @@ export function detectorFlops(config: DetectorConfig): number {
   const [c0, c1, c2, c3] = config.channels;
   const K = config.categories.length;
   const cells = (shift: number) => (config.size >> shift) ** 2;
-  const conv = (shift: number, kernel: number, inC: number, outC: number) => 2 * cells(shift) * kernel * kernel * inC * outC;
+  const conv = (shift: number, kernel: number, inC: number, outC: number) =>
+    2 * cells(shift) * kernel * kernel * inC * outC;
   const block = (shift: number, c: number) => 2 * conv(shift, 3, c, c);
-  const down = conv(2, 3, c0, c1) + block(2, c1) + conv(3, 3, c1, c2) + block(3, c2) + conv(4, 3, c2, c3) + block(4, c3);
+  const down =
+    conv(2, 3, c0, c1) + block(2, c1) + conv(3, 3, c1, c2) + block(3, c2) + conv(4, 3, c2, c3) + block(4, c3);
   const up = conv(4, 1, c3, c2) + block(3, c2) + conv(3, 1, c2, c1) + block(2, c1);
   const head = conv(2, 3, c1, config.headChannels) + conv(2, 1, config.headChannels, 5 * K);
   return conv(1, 3, 14, c0) + block(1, c0) + down + up + head;
@@ -170,7 +172,9 @@ export function checkDetectorConfig(config: DetectorConfig): void {
   }
   const odd = [...channels, headChannels].find((c) => !Number.isInteger(c) || c < groups || c % groups !== 0);
   if (odd !== undefined) {
-    throw new MetricsError(`detector config: expected channels to be multiples of groups (${groups}), received ${odd}.`);
+    throw new MetricsError(
+      `detector config: expected channels to be multiples of groups (${groups}), received ${odd}.`,
+    );
   }
 }
 

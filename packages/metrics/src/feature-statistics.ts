@@ -63,7 +63,9 @@ export function createFeatureAccumulator(width: number): FeatureAccumulator {
     },
     statistics() {
       if (count < 2) {
-        throw new MetricsError(`featureStatistics: expected at least 2 rows, received ${count}. A covariance needs two.`);
+        throw new MetricsError(
+          `featureStatistics: expected at least 2 rows, received ${count}. A covariance needs two.`,
+        );
       }
       const covariance = new Float64Array(D * D);
       for (let i = 0; i < D; i++) {
@@ -80,7 +82,9 @@ function meanOfRows({ data, count, width }: RowMatrix): Float64Array {
     for (let d = 0; d < width; d++) {
       const value = data[n * width + d];
       if (!Number.isFinite(value)) {
-        throw new MetricsError(`featureStatistics: expected finite features, received ${value} in row ${n}, column ${d}.`);
+        throw new MetricsError(
+          `featureStatistics: expected finite features, received ${value} in row ${n}, column ${d}.`,
+        );
       }
       mean[d] = mean[d] + value;
     }

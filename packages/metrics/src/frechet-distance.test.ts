@@ -6,24 +6,42 @@ import { frechetDistance } from './frechet-distance';
 import type { RowMatrix } from './inception-score';
 
 type Packed = { shape: [number, number]; data: number[] };
-type Golden = { cases: { name: string; a: Packed; b: Packed; distance: number; scipy: number | null; mean: Packed; covariance: Packed }[] };
+type Golden = {
+  cases: {
+    name: string;
+    a: Packed;
+    b: Packed;
+    distance: number;
+    scipy: number | null;
+    mean: Packed;
+    covariance: Packed;
+  }[];
+};
 
 const golden = readGolden<Golden>(import.meta.url, '../fixtures/frechet.golden.json');
-const rows = ({ shape, data }: Packed): RowMatrix => ({ data: Float64Array.from(data), count: shape[0], width: shape[1] });
+const rows = ({ shape, data }: Packed): RowMatrix => ({
+  data: Float64Array.from(data),
+  count: shape[0],
+  width: shape[1],
+});
 const between = (a: RowMatrix, b: RowMatrix): number => {
   const [p, q] = [featureStatistics(a), featureStatistics(b)];
   return frechetDistance(p.mean, p.covariance, q.mean, q.covariance);
 };
 const diagonal = (values: number[]): Float64Array =>
-  Float64Array.from({ length: values.length ** 2 }, (_, i) => (i % (values.length + 1) === 0 ? values[i / (values.length + 1)] : 0));
+  Float64Array.from({ length: values.length ** 2 }, (_, i) =>
+    i % (values.length + 1) === 0 ? values[i / (values.length + 1)] : 0,
+  );
 
 /** Features of one width: two sets of different sizes, often fewer rows than columns. */
 const featurePair = fc.integer({ min: 1, max: 5 }).chain((width) => {
-  const set = fc.integer({ min: 2, max: 8 }).chain((count) =>
-    fc
-      .array(fc.double({ min: -10, max: 10, noNaN: true }), { minLength: count * width, maxLength: count * width })
-      .map((data): RowMatrix => ({ data: Float64Array.from(data), count, width })),
-  );
+  const set = fc
+    .integer({ min: 2, max: 8 })
+    .chain((count) =>
+      fc
+        .array(fc.double({ min: -10, max: 10, noNaN: true }), { minLength: count * width, maxLength: count * width })
+        .map((data): RowMatrix => ({ data: Float64Array.from(data), count, width })),
+    );
   return fc.tuple(set, set);
 });
 
@@ -39,7 +57,12 @@ describe('frechetDistance', () => {
   });
 
   it('is the sum of (mean difference)^2 + (difference of deviations)^2 for independent features', () => {
-    const distance = frechetDistance(Float64Array.of(1, -2, 0), diagonal([4, 9, 0]), Float64Array.of(0, 0, 0), diagonal([1, 0, 16]));
+    const distance = frechetDistance(
+      Float64Array.of(1, -2, 0),
+      diagonal([4, 9, 0]),
+      Float64Array.of(0, 0, 0),
+      diagonal([1, 0, 16]),
+    );
     expect(distance).toBeAllClose(1 + 4 + (2 - 1) ** 2 + 3 ** 2 + 4 ** 2, { rtol: 1e-14 });
   });
 
@@ -89,7 +112,9 @@ describe('frechetDistance', () => {
     expect(message(Float64Array.of(1, 0, 0, -1))).toThrow(negative);
     expect(message(Float64Array.of(1, 2, 2, 1))).toThrow(negative);
     expect(message(Float64Array.of(0, 1, 1, 0))).toThrow('received one with a negative direction at row 0.');
-    expect(message(Float64Array.of(1, NaN, NaN, 1))).toThrow('frechetDistance: sigmaB: expected finite values, received NaN.');
+    expect(message(Float64Array.of(1, NaN, NaN, 1))).toThrow(
+      'frechetDistance: sigmaB: expected finite values, received NaN.',
+    );
     expect(() => frechetDistance(Float64Array.of(NaN, 0), one, mu, one)).toThrow(
       'frechetDistance: expected finite means and covariances, received one that is not.',
     );
@@ -129,11 +154,17 @@ describe('featureStatistics', () => {
 
   it('names the value that is not finite, the wrong width and too few rows', () => {
     const bad = { data: Float32Array.of(1, 2, 3, Infinity), count: 2, width: 2 };
-    expect(() => featureStatistics(bad)).toThrow('featureStatistics: expected finite features, received Infinity in row 1, column 1.');
-    expect(() => featureStatistics({ ...bad, count: 3 })).toThrow('featureStatistics: expected count * width = 3 * 2 values, received 4.');
+    expect(() => featureStatistics(bad)).toThrow(
+      'featureStatistics: expected finite features, received Infinity in row 1, column 1.',
+    );
+    expect(() => featureStatistics({ ...bad, count: 3 })).toThrow(
+      'featureStatistics: expected count * width = 3 * 2 values, received 4.',
+    );
     expect(() => featureStatistics({ data: Float32Array.of(1, 2), count: 1, width: 2 })).toThrow(
       'featureStatistics: expected at least 2 rows, received 1. A covariance needs two.',
     );
-    expect(() => createFeatureAccumulator(3).add(bad)).toThrow('featureStatistics: expected features of width 3, received 2.');
+    expect(() => createFeatureAccumulator(3).add(bad)).toThrow(
+      'featureStatistics: expected features of width 3, received 2.',
+    );
   });
 });

@@ -15,7 +15,12 @@ import { semidefiniteFactor, singularValues, timesTransposed } from './symmetric
  * @throws MetricsError if sizes differ or a covariance is not symmetric, not finite or not positive semi-definite.
  * @see Dowson and Landau, 1982; arXiv:1706.08500, equation 6 (there the name FID).
  */
-export function frechetDistance(muA: Float64Array, sigmaA: Float64Array, muB: Float64Array, sigmaB: Float64Array): number {
+export function frechetDistance(
+  muA: Float64Array,
+  sigmaA: Float64Array,
+  muB: Float64Array,
+  sigmaB: Float64Array,
+): number {
   const D = muA.length;
   if (D === 0 || muB.length !== D || sigmaA.length !== D * D || sigmaB.length !== D * D) {
     throw new MetricsError(

@@ -4,22 +4,27 @@ import { describe, expect, it } from 'vitest';
 import { inceptionScore, type RowMatrix } from './inception-score';
 
 type Packed = { shape: [number, number]; data: number[] };
-type Golden = { probabilities: Packed; cases: { splits: number; scores: Packed; mean: number; standardDeviation: number }[] };
+type Golden = {
+  probabilities: Packed;
+  cases: { splits: number; scores: Packed; mean: number; standardDeviation: number }[];
+};
 
 const golden = readGolden<Golden>(import.meta.url, '../fixtures/inception-score.golden.json');
 const [count, width] = golden.probabilities.shape;
 const probabilities: RowMatrix = { data: Float64Array.from(golden.probabilities.data), count, width };
 
 const distributions = fc.tuple(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 5 })).chain(([N, C]) =>
-  fc.array(fc.double({ min: 0.001, max: 1, noNaN: true }), { minLength: N * C, maxLength: N * C }).map((weights): RowMatrix => {
-    const data = Float64Array.from(weights);
-    for (let n = 0; n < N; n++) {
-      const row = data.subarray(n * C, (n + 1) * C);
-      const sum = row.reduce((so, x) => so + x, 0);
-      for (let c = 0; c < C; c++) row[c] /= sum;
-    }
-    return { data, count: N, width: C };
-  }),
+  fc
+    .array(fc.double({ min: 0.001, max: 1, noNaN: true }), { minLength: N * C, maxLength: N * C })
+    .map((weights): RowMatrix => {
+      const data = Float64Array.from(weights);
+      for (let n = 0; n < N; n++) {
+        const row = data.subarray(n * C, (n + 1) * C);
+        const sum = row.reduce((so, x) => so + x, 0);
+        for (let c = 0; c < C; c++) row[c] /= sum;
+      }
+      return { data, count: N, width: C };
+    }),
 );
 
 describe('inceptionScore', () => {
@@ -57,7 +62,9 @@ describe('inceptionScore', () => {
     expect(() => inceptionScore({ data: Float32Array.of(0.5, 0.25), count: 1, width: 2 }, 1)).toThrow(
       'inceptionScore: expected rows that sum to 1, received 0.75 for row 0. Apply a softmax to logits.',
     );
-    expect(() => inceptionScore({ data: Float32Array.of(0.5, NaN), count: 1, width: 2 }, 1)).toThrow('received NaN in row 0');
+    expect(() => inceptionScore({ data: Float32Array.of(0.5, NaN), count: 1, width: 2 }, 1)).toThrow(
+      'received NaN in row 0',
+    );
     expect(() => inceptionScore({ data: Float32Array.of(0.5, 0.5), count: 1, width: 2 })).toThrow(
       'inceptionScore: expected 1 to 1 splits for 1 pictures, received 10.',
     );

@@ -36,11 +36,16 @@ export function inceptionScore(probabilities: RowMatrix, splits = 10): Inception
     let sum = 0;
     for (let c = 0; c < C; c++) {
       const p = data[n * C + c];
-      if (!(p >= 0)) throw new MetricsError(`inceptionScore: expected probabilities, received ${p} in row ${n}. Apply a softmax to logits.`);
+      if (!(p >= 0))
+        throw new MetricsError(
+          `inceptionScore: expected probabilities, received ${p} in row ${n}. Apply a softmax to logits.`,
+        );
       sum += p;
     }
     if (!(Math.abs(sum - 1) <= SUM_TOLERANCE)) {
-      throw new MetricsError(`inceptionScore: expected rows that sum to 1, received ${sum} for row ${n}. Apply a softmax to logits.`);
+      throw new MetricsError(
+        `inceptionScore: expected rows that sum to 1, received ${sum} for row ${n}. Apply a softmax to logits.`,
+      );
     }
   }
   const scores = Array.from({ length: splits }, (_, i) =>

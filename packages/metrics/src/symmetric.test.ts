@@ -14,14 +14,18 @@ const golden = readGolden<Golden>(import.meta.url, '../fixtures/linear-algebra.g
 /** A matrix of random rows; products `m^T m` are semi-definite, singular when it has fewer rows than columns. */
 const anyMatrix = fc.tuple(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 6 })).chain(([r, c]) =>
   fc
-    .array(fc.oneof(fc.constant(0), fc.double({ min: -100, max: 100, noNaN: true })), { minLength: r * c, maxLength: r * c })
+    .array(fc.oneof(fc.constant(0), fc.double({ min: -100, max: 100, noNaN: true })), {
+      minLength: r * c,
+      maxLength: r * c,
+    })
     .map((values) => ({ rows: r, columns: c, data: Float64Array.from(values) })),
 );
 
 function gram({ rows, columns, data }: { rows: number; columns: number; data: Float64Array }): Float64Array {
   const out = new Float64Array(columns * columns);
   for (let i = 0; i < columns; i++) {
-    for (let j = 0; j < columns; j++) for (let k = 0; k < rows; k++) out[i * columns + j] += data[k * columns + i] * data[k * columns + j];
+    for (let j = 0; j < columns; j++)
+      for (let k = 0; k < rows; k++) out[i * columns + j] += data[k * columns + i] * data[k * columns + j];
   }
   return out;
 }
@@ -29,7 +33,10 @@ function gram({ rows, columns, data }: { rows: number; columns: number; data: Fl
 describe('singularValues', () => {
   it.each(golden.matrices)('agrees with scipy for a $matrix.shape matrix', ({ matrix, singularValues: expected }) => {
     const [rows, columns] = matrix.shape;
-    expect(singularValues(Float64Array.from(matrix.data), rows, columns)).toBeAllClose(expected.data, { rtol: 1e-13, atol: 1e-14 });
+    expect(singularValues(Float64Array.from(matrix.data), rows, columns)).toBeAllClose(expected.data, {
+      rtol: 1e-13,
+      atol: 1e-14,
+    });
   });
 
   it('keeps the sum of squares, whatever the shape and rank', () => {
@@ -55,7 +62,9 @@ describe('tridiagonalEigenvalues', () => {
     expect(() => tridiagonalEigenvalues(Float64Array.of(1, 2), Float64Array.of(NaN))).toThrow(
       'tridiagonalEigenvalues: expected finite values, received NaN.',
     );
-    expect(() => singularValues(Float64Array.of(1, Infinity), 1, 2)).toThrow('singularValues: expected finite values, received Infinity.');
+    expect(() => singularValues(Float64Array.of(1, Infinity), 1, 2)).toThrow(
+      'singularValues: expected finite values, received Infinity.',
+    );
   });
 });
 
@@ -67,7 +76,10 @@ describe('semidefiniteFactor', () => {
         const { factor, rank } = semidefiniteFactor(matrix, m.columns, 'test');
         const largest = Math.max(...matrix.map(Math.abs));
         expect(rank).toBeLessThanOrEqual(Math.min(m.rows, m.columns));
-        expect(gram({ rows: rank, columns: m.columns, data: factor })).toBeAllClose(matrix, { rtol: 1e-12, atol: 1e-13 * largest });
+        expect(gram({ rows: rank, columns: m.columns, data: factor })).toBeAllClose(matrix, {
+          rtol: 1e-12,
+          atol: 1e-13 * largest,
+        });
       }),
     );
   });

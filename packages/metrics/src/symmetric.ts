@@ -19,33 +19,29 @@ export function semidefiniteFactor(matrix: Float64Array, size: number, where: st
   for (let i = 0; i < n; i++) largest = Math.max(largest, Math.abs(matrix[i * n + i]));
   const tolerance = n * Number.EPSILON * largest;
   expectSymmetric(matrix, n, where);
-  const rest = new Float64Array(matrix); // Schur complement of the rows made so far
+  const rest = Float64Array.from({ length: n }, (_, i) => matrix[i * n + i]); // diagonal less the rows made so far
   const factor = new Float64Array(n * n);
   const done = new Uint8Array(n);
   let rank = 0;
   for (; rank < n; rank++) {
     let pivot = -1;
-    for (let i = 0; i < n; i++) if (!done[i] && (pivot < 0 || rest[i * n + i] > rest[pivot * n + pivot])) pivot = i;
-    const value = rest[pivot * n + pivot];
-    if (!(value > tolerance)) break;
+    for (let i = 0; i < n; i++) if (!done[i] && (pivot < 0 || rest[i] > rest[pivot])) pivot = i;
+    if (!(rest[pivot] > tolerance)) break;
+    const row = remainder(matrix, factor, rank, pivot, n);
+    const value = Math.sqrt(rest[pivot]);
+    for (let j = 0; j < n; j++) row[j] = done[j] ? 0 : row[j] / value;
+    row[pivot] = value;
+    factor.set(row, rank * n);
     done[pivot] = 1;
-    const row = factor.subarray(rank * n, (rank + 1) * n);
-    const scale = 1 / Math.sqrt(value);
-    for (let j = 0; j < n; j++) row[j] = done[j] && j !== pivot ? 0 : rest[pivot * n + j] * scale;
-    for (let i = 0; i < n; i++) {
-      if (done[i]) continue;
-      const f = row[i];
-      if (f === 0) continue;
-      const at = i * n;
-      for (let j = 0; j < n; j++) rest[at + j] = rest[at + j] - f * row[j];
-    }
+    for (let j = 0; j < n; j++) rest[j] -= row[j] * row[j];
   }
   // What is left of a semi-definite matrix is rounding. Generous, since covariances often come from float32 files.
   const slack = 1e-6 * largest + tolerance;
   for (let i = 0; i < n; i++) {
     if (done[i]) continue;
+    const row = remainder(matrix, factor, rank, i, n);
     for (let j = 0; j < n; j++) {
-      if (!done[j] && Math.abs(rest[i * n + j]) > slack) {
+      if (!done[j] && Math.abs(row[j]) > slack) {
         throw new MetricsError(
           `${where}: expected a positive semi-definite covariance, received one with a negative direction at row ${i}. ` +
             `Was it computed from features, and in float64?`,
@@ -56,8 +52,28 @@ export function semidefiniteFactor(matrix: Float64Array, size: number, where: st
   return { factor: factor.slice(0, rank * n), rank };
 }
 
+/** Row `at` of `matrix - factor^T factor`, with the first `rank` rows of the factor. */
+function remainder(matrix: Float64Array, factor: Float64Array, rank: number, at: number, n: number): Float64Array {
+  const row = matrix.slice(at * n, (at + 1) * n);
+  let r = 0;
+  for (; r + 3 < rank; r += 4) {
+    const [i0, i1, i2, i3] = [r * n, (r + 1) * n, (r + 2) * n, (r + 3) * n];
+    const [f0, f1, f2, f3] = [factor[i0 + at], factor[i1 + at], factor[i2 + at], factor[i3 + at]];
+    for (let j = 0; j < n; j++)
+      row[j] -= f0 * factor[i0 + j] + f1 * factor[i1 + j] + f2 * factor[i2 + j] + f3 * factor[i3 + j];
+  }
+  for (; r < rank; r++) addScaled(row, factor, -factor[r * n + at], 0, r * n, 0, n);
+  return row;
+}
+
 /** `a b^T` for `a` `[rowsA, width]` and `b` `[rowsB, width]`: `[rowsA, rowsB]`. */
-export function timesTransposed(a: Float64Array, b: Float64Array, rowsA: number, rowsB: number, width: number): Float64Array {
+export function timesTransposed(
+  a: Float64Array,
+  b: Float64Array,
+  rowsA: number,
+  rowsB: number,
+  width: number,
+): Float64Array {
   const out = new Float64Array(rowsA * rowsB);
   const tile = 64; // rows of b that stay in the cache
   for (let j0 = 0; j0 < rowsB; j0 += tile) {
@@ -117,21 +133,29 @@ export function singularValues(matrix: Float64Array, rows: number, columns: numb
     if (k === n - 1) break;
     products.fill(0, k + 1);
     for (let i = k; i < m; i++) addScaled(products, a, left[i], 0, i * n, k + 1, n);
-    for (let i = k; i < m; i++) addScaled(a, products, -beta * left[i], i * n, 0, k + 1, n);
-    // Reflect columns k+1.. so that row k is zero beyond the superdiagonal.
+    addScaled(a, products, -beta * left[k], k * n, 0, k + 1, n);
+    // Reflect columns k+1.. so that row k is zero beyond the superdiagonal; both in one pass over the rows below.
     const right = a.subarray(k * n, (k + 1) * n);
     const across = reflector(right, k + 1, n);
     entries[2 * k + 1] = across.value;
-    if (across.beta === 0) continue;
     for (let i = k + 1; i < m; i++) {
       const at = i * n;
+      const down = beta * left[i];
       let dot = 0;
-      for (let j = k + 1; j < n; j++) dot += a[at + j] * right[j];
+      for (let j = k + 1; j < n; j++) {
+        const value = a[at + j] - down * products[j];
+        a[at + j] = value;
+        dot += value * right[j];
+      }
       addScaled(a, right, -across.beta * dot, at, 0, k + 1, n);
     }
   }
   const eigenvalues = tridiagonalEigenvalues(new Float64Array(2 * n), entries);
-  return eigenvalues.sort().reverse().slice(0, n).map((value) => scale * Math.max(value, 0)); // the others are their negatives
+  return eigenvalues
+    .sort()
+    .reverse()
+    .slice(0, n)
+    .map((value) => scale * Math.max(value, 0)); // the others are their negatives
 }
 
 /** Off-diagonal values below this share of eps times the largest entry are zero: values that small have no digits left. */
@@ -160,7 +184,9 @@ export function tridiagonalEigenvalues(diagonal: Float64Array, offDiagonal: Floa
       while (m < n - 1 && Math.abs(e[m]) > Number.EPSILON * (Math.abs(d[m]) + Math.abs(d[m + 1]) + NEGLIGIBLE)) m++;
       if (m === l) break;
       if (sweep === MOST_SWEEPS) {
-        throw new MetricsError(`${where}: expected convergence in ${MOST_SWEEPS} sweeps per value, received none for value ${l} of ${n}.`);
+        throw new MetricsError(
+          `${where}: expected convergence in ${MOST_SWEEPS} sweeps per value, received none for value ${l} of ${n}.`,
+        );
       }
       let g = (d[l + 1] - d[l]) / (2 * e[l]);
       let r = Math.hypot(g, 1);
@@ -212,7 +238,15 @@ function reflector(x: Float64Array, from: number, to: number): { value: number; 
 }
 
 /** `y[yAt + j] += factor * x[xAt + j]` for j from `from` to `to`. */
-function addScaled(y: Float64Array, x: Float64Array, factor: number, yAt: number, xAt: number, from: number, to: number): void {
+function addScaled(
+  y: Float64Array,
+  x: Float64Array,
+  factor: number,
+  yAt: number,
+  xAt: number,
+  from: number,
+  to: number,
+): void {
   for (let j = from; j < to; j++) y[yAt + j] = y[yAt + j] + factor * x[xAt + j];
 }
 
