@@ -1,0 +1,76 @@
+import * as tf from '@tensorflow/tfjs-core';
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
+import { attention, createRng, initAttention, scaledDotProductAttention, ShapeError, valueAndGrads } from './index';
+
+const rng = createRng('attention');
+const normal = (...shape: [number, number, number]): tf.Tensor3D =>
+  tf.tensor3d(rng.fillNormal(new Float32Array(shape.reduce((a, b) => a * b))), shape);
+
+describe.each(['cpu', 'wasm'] as const)('scaledDotProductAttention on %s', (backend) => {
+  beforeAll(() => setupBackend(backend));
+
+  it('does not care for the order of the context', () => {
+    fc.assert(
+      fc.property(fc.shuffledSubarray([0, 1, 2, 3, 4], { minLength: 5 }), (order) => {
+        tf.tidy(() => {
+          const [q, k, v] = [normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 4)];
+          const indices = tf.tensor1d(order, 'int32');
+          const shuffled = scaledDotProductAttention(q, tf.gather(k, indices, 1), tf.gather(v, indices, 1), { heads: 2 });
+          expect(shuffled).toBeAllClose(scaledDotProductAttention(q, k, v, { heads: 2 }));
+        });
+      }),
+      { numRuns: 8 },
+    );
+  });
+
+  it('takes a masked token as one that is not there', () => {
+    tf.tidy(() => {
+      const [q, k, v] = [normal(1, 3, 6), normal(1, 5, 6), normal(1, 5, 6)];
+      const mask = tf.tensor2d([[1, 1, 0, 1, 0]]);
+      const kept = tf.tensor1d([0, 1, 3], 'int32');
+      const masked = scaledDotProductAttention(q, k, v, { heads: 3, mask });
+      const cut = scaledDotProductAttention(q, tf.gather(k, kept, 1), tf.gather(v, kept, 1), { heads: 3 });
+      expect(masked).toBeAllClose(cut);
+    });
+  });
+
+  it('stays finite for large scores', () => {
+    tf.tidy(() => {
+      const q = tf.mul(normal(1, 2, 4), 1e4) as tf.Tensor3D;
+      const y = scaledDotProductAttention(q, normal(1, 3, 4), tf.ones([1, 3, 4]), { heads: 1 });
+      expect(y).toBeAllClose(tf.ones([1, 2, 4]));
+    });
+  });
+
+  it('gives every weight of the module a gradient and leaves nothing behind', async () => {
+    const params = initAttention({ queryWidth: 3, contextWidth: 5, innerWidth: 4, outWidth: 2 }, createRng('init'));
+    const [x, context] = [normal(2, 3, 3), normal(2, 4, 5)];
+    const mask = tf.tensor2d([[1, 1, 1, 0], [1, 0, 0, 0]]); // prettier-ignore
+    const loss = (): tf.Scalar => tf.sum(tf.square(attention(params, x, context, { heads: 2, mask })));
+    await expectNoLeak(() => {
+      const { value, grads } = tf.tidy(() => valueAndGrads(loss, params));
+      expect(Object.keys(grads)).toEqual(['q.weight', 'k.weight', 'v.weight', 'out.weight', 'out.bias']);
+      for (const grad of Object.values(grads)) expect(grad.dataSync().some((g) => g !== 0)).toBe(true);
+      return { value, grads };
+    });
+    await expectNoLeak(() => attention(params, context, x, { heads: 2 })); // throws
+    tf.dispose([params, x, context, mask]);
+  });
+
+  it('says what does not fit', () => {
+    tf.tidy(() => {
+      const [q, k] = [normal(2, 3, 4), normal(2, 5, 4)];
+      expect(() => scaledDotProductAttention(q, k, normal(2, 4, 4), { heads: 2 })).toThrow(
+        new ShapeError('scaledDotProductAttention: expected v of shape [2, 5, 4], received [2, 4, 4].'),
+      );
+      expect(() => scaledDotProductAttention(q, k, k, { heads: 3 })).toThrow(
+        new ShapeError('scaledDotProductAttention: expected heads to divide a width of 4, received 3.'),
+      );
+      expect(() => scaledDotProductAttention(q, k, k, { heads: 2, mask: tf.ones([2, 4]) })).toThrow(
+        new ShapeError('scaledDotProductAttention: expected mask of shape [2, 5], received [2, 4].'),
+      );
+    });
+  });
+});
