@@ -1,11 +1,27 @@
+import { basename, dirname, join } from 'node:path';
+import { loadPipeline, SAMPLERS } from '@sgdiff/pipeline';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS, startBackend, type BackendChoice } from './backend';
+import { demo } from './commands/demo';
 import { doctor, probe } from './commands/doctor';
+import { applyChange } from './commands/edit';
+import { evaluateCompliance, evaluatePretrain } from './commands/evaluate';
+import { exportModel } from './commands/export';
+import {
+  drawGraphs,
+  interruptible,
+  pictureNames,
+  readGraphs,
+  readRequest,
+  reportDrawing,
+  writePicture,
+} from './commands/generate';
 import { preparePictureBook } from './commands/prepare';
 import { train } from './commands/train';
 import { loadConfig } from './configs/config';
 import { CliError } from './errors';
-import { userPath } from './files';
+import { requireWritableFolder, userPath } from './files';
+import { DEFAULT_MODEL, loadModel, modelSource } from './model';
 import { runFolder, STAGES, type StageName } from './run-folder';
 import { createTerminal, type Terminal } from './terminal';
 
@@ -65,6 +81,134 @@ export function buildProgram(): Command {
       },
     );
 
+  backend(common(program.command('generate')))
+    .description('draw scene graphs: a JSON file (one graph or a list), or a text like "sheep standing on grass"')
+    .argument('<graph>', 'file or text')
+    .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
+    .option('--out <folder>', 'where the pictures go', 'out')
+    .option('--seed <seed>', 'same seed, same picture', number, 0)
+    .option('--steps <steps>', 'network calls per picture', number)
+    .option('--sampler <name>', SAMPLERS.join(', '))
+    .option('--guidance <scale>', 'how closely the graph is followed; 1 is without guidance', number)
+    .option('--eta <eta>', 'noise of the ddim sampler, 0 to 1', number)
+    .option('--replay', 'the argument is a picture made by sgdiff: draw it again from its record', false)
+    .action(async (input: string, options: GenerateCommandOptions) => {
+      const terminal = terminalOf(options);
+      const choice = await chooseBackend(options, terminal);
+      const begun = performance.now();
+      const out = userPath(options.out);
+      const pipeline = await loadModel(options.model);
+      try {
+        if (options.replay) {
+          const path = userPath(input);
+          const picture = await pipeline.replay(readRequest(path));
+          const name = `${basename(path).replace(/\.(png|json)$/, '')}-replay.png`;
+          const seconds = (performance.now() - begun) / 1000;
+          const images = [{ path: writePicture(join(out, name), picture), seed: picture.record.seed, seconds }];
+          reportDrawing({ images }, [picture.record.graph], choice, seconds, terminal);
+          return;
+        }
+        const graphs = readGraphs(input, userPath(input), pipeline.vocabulary, pipeline.maxTriples);
+        const { seed, steps, sampler, guidance, eta } = options;
+        const drawing = {
+          out,
+          seed,
+          ...(steps === undefined ? {} : { steps }),
+          ...(sampler === undefined ? {} : { sampler }),
+          ...(guidance === undefined ? {} : { guidanceScale: guidance }),
+          ...(eta === undefined ? {} : { eta }),
+        };
+        const drawn = await drawGraphs(pipeline, graphs, pictureNames(input, graphs.length), drawing, terminal);
+        reportDrawing(drawn, graphs, choice, (performance.now() - begun) / 1000, terminal);
+      } finally {
+        pipeline.dispose();
+      }
+    });
+
+  backend(common(program.command('edit')))
+    .description('change the graph of a picture and draw it again from the same noise')
+    .argument('<picture>', 'PNG made by sgdiff, or the record beside it')
+    .requiredOption('--change <change...>', '"sheep -> zebra", "+ tree behind sheep" or "- boat"; several are done in turn')
+    .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
+    .option('--out <file>', 'the new picture', 'out/edit.png')
+    .action(async (input: string, options: BackendOptions & { change: string[]; model: string; out: string }) => {
+      const terminal = terminalOf(options);
+      const record = readRequest(userPath(input));
+      const out = userPath(options.out);
+      if (!out.endsWith('.png')) throw new CliError(`--out ${options.out}: expected a file name that ends in .png.`);
+      requireWritableFolder(dirname(out));
+      const choice = await chooseBackend(options, terminal);
+      const begun = performance.now();
+      const pipeline = await loadModel(options.model);
+      try {
+        const graph = options.change.reduce((changed, change) => applyChange(changed, change, pipeline.vocabulary), record.graph);
+        const picture = await interruptible((signal) => pipeline.edit(record, graph, { signal }));
+        const seconds = (performance.now() - begun) / 1000;
+        const images = [{ path: writePicture(out, picture), seed: record.seed, seconds }];
+        reportDrawing({ images }, [graph], choice, seconds, terminal);
+      } finally {
+        pipeline.dispose();
+      }
+    });
+
+  backend(common(program.command('evaluate')))
+    .description('measure a model on test graphs it has never seen: graph compliance, or with --pretrain retrieval')
+    .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
+    .option('--pretrain <model>', 'measure the pre-trained encoders of this model instead')
+    .option('--count <count>', 'test graphs', number)
+    .option('--candidates <count>', 'pictures to choose from in retrieval', number, 100)
+    .option('--seed <seed>', 'first seed', number, 0)
+    .option('--steps <steps>', 'network calls per picture', number)
+    .option('--sampler <name>', SAMPLERS.join(', '))
+    .option('--guidance <scale>', 'guidance scale', number)
+    .option('--out <folder>', 'also write a sheet of pictures and all numbers')
+    .action(async (options: EvaluateCommandOptions) => {
+      const terminal = terminalOf(options);
+      const choice = await chooseBackend(options, terminal);
+      const source = modelSource(options.pretrain ?? options.model);
+      const pipeline = await loadPipeline(source);
+      try {
+        if (options.pretrain !== undefined) {
+          const sizes = { count: whole('--count', options.count ?? 500), candidates: whole('--candidates', options.candidates) };
+          await evaluatePretrain(source, pipeline, sizes, choice, terminal);
+          return;
+        }
+        const { seed, steps, sampler, guidance, out } = options;
+        const compliance = {
+          count: whole('--count', options.count ?? 200),
+          seed,
+          ...(steps === undefined ? {} : { steps }),
+          ...(sampler === undefined ? {} : { sampler }),
+          ...(guidance === undefined ? {} : { guidanceScale: guidance }),
+          ...(out === undefined ? {} : { out: userPath(out) }),
+        };
+        await evaluateCompliance(source, pipeline, compliance, choice, terminal);
+      } finally {
+        pipeline.dispose();
+      }
+    });
+
+  common(program.command('export'))
+    .description('write the model folder of a trained run')
+    .option('--run <folder>', 'folder of the run', DEFAULT_RUN)
+    .option('--config <file>', 'JSON whose entries replace the preset’s')
+    .option('--out <folder>', 'the model folder', 'models/picture-book')
+    .option('--name <name>', 'name in model.json', 'picture-book')
+    .action(async (options: CommonOptions & { run: string; config?: string; out: string; name: string }) => {
+      const terminal = terminalOf(options);
+      const config = loadConfig(options.config && userPath(options.config));
+      await startBackend({ backend: 'cpu' });
+      await exportModel(config, runFolder(userPath(options.run)), userPath(options.out), options.name, terminal);
+    });
+
+  backend(common(program.command('demo')))
+    .description('draw the seven example graphs with the model that ships')
+    .option('--out <folder>', 'where the pictures go', 'out/demo')
+    .action(async (options: BackendOptions & { out: string }) => {
+      const terminal = terminalOf(options);
+      await demo(userPath(options.out), await chooseBackend(options, terminal), terminal);
+    });
+
   common(program.command('doctor'))
     .description('show which backends work here and how fast they are')
     .addOption(new Option('--probe <backend>').hideHelp())
@@ -75,6 +219,29 @@ export function buildProgram(): Command {
 
   return program;
 }
+
+type GenerateCommandOptions = BackendOptions & {
+  model: string;
+  out: string;
+  seed: number;
+  steps?: number;
+  sampler?: string;
+  guidance?: number;
+  eta?: number;
+  replay: boolean;
+};
+
+type EvaluateCommandOptions = BackendOptions & {
+  model: string;
+  pretrain?: string;
+  count?: number;
+  candidates: number;
+  seed: number;
+  steps?: number;
+  sampler?: string;
+  guidance?: number;
+  out?: string;
+};
 
 function common(command: Command): Command {
   return command
@@ -97,6 +264,17 @@ async function chooseBackend(options: BackendOptions, terminal: Terminal): Promi
   const choice = await startBackend({ ...(name === undefined ? {} : { backend: name }), ...(threads === undefined ? {} : { threads }) });
   terminal.note(`backend: ${choice.name}, ${choice.threads} ${choice.threads === 1 ? 'thread' : 'threads'} (${choice.reason})`);
   return choice;
+}
+
+function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || Number.isNaN(value)) throw new InvalidArgumentError('Expected a number.');
+  return value;
+}
+
+function whole(option: string, value: number): number {
+  if (Number.isInteger(value) && value >= 2) return value;
+  throw new CliError(`${option}: expected a whole number from 2, received ${value}.`);
 }
 
 function positive(text: string): number {

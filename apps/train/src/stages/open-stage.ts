@@ -4,7 +4,7 @@ import { pictureBookVocabulary } from '@sgdiff/datasets';
 import { initAutoencoder, type AutoencoderParams } from '@sgdiff/latent-autoencoder';
 import { initPretrain, type PretrainParams } from '@sgdiff/masked-contrastive-pretrain';
 import { calibrateThresholds, defaultDetectorConfig, detect, initDetector, toThresholds, type DetectorConfig, type DetectorParams } from '@sgdiff/metrics';
-import type { UnetParams } from '@sgdiff/diffusion-unet';
+import { initUnet, type UnetParams } from '@sgdiff/diffusion-unet';
 import { createRng, disposeParams, type ParamTree } from '@sgdiff/nn';
 import type { SceneGraph } from '@sgdiff/sg-schema';
 import * as tf from '@tensorflow/tfjs-core';
@@ -169,6 +169,10 @@ export function trainedAutoencoder(config: PictureBookConfig, run: RunFolder): A
 
 export function trainedDetector(config: PictureBookConfig, run: RunFolder): DetectorParams {
   return withTemplate(() => initDetector(pictureBookDetector(config), createRng(0)), (template) => readStageWeights(run, 'detector', template));
+}
+
+export function trainedUnet(config: PictureBookConfig, run: RunFolder): UnetParams {
+  return withTemplate(() => initUnet(config.diffusion.model, createRng(0)), (template) => readStageWeights(run, 'diffusion', template));
 }
 
 export function trainedPretrain(config: PictureBookConfig, run: RunFolder): PretrainParams {

@@ -1,0 +1,244 @@
+import { pictureBookVocabulary, relationHolds, renderScene, sampleScene, type PictureBookSample } from '@sgdiff/datasets';
+import { initSmallImageEncoder, retrieval, smallImageEncoder, type PretrainConfig } from '@sgdiff/masked-contrastive-pretrain';
+import {
+  complianceReport,
+  detect,
+  initDetector,
+  type ComplianceReport,
+  type Detection,
+  type DetectorConfig,
+  type DetectorParams,
+} from '@sgdiff/metrics';
+import { createRng, disposeParams } from '@sgdiff/nn';
+import { loadModelWeights, type ModelSource, type Pipeline, requireSampler } from '@sgdiff/pipeline';
+import { encodeSceneGraphs, initSgEncoder } from '@sgdiff/sg-encoder';
+import { packGraphs, type SceneGraph } from '@sgdiff/sg-schema';
+import * as tf from '@tensorflow/tfjs-core';
+import { join } from 'node:path';
+import type { BackendChoice } from '../backend';
+import { CliError } from '../errors';
+import { requireWritableFolder, writeFileAtomic } from '../files';
+import { encodePicture, tile, type Picture } from '../png';
+import { createRasterizer } from '../rasterizer';
+import type { Terminal } from '../terminal';
+import { interruptible } from './generate';
+
+/** What a picture-book model carries for its evaluation, in `parts.evaluation` of model.json. */
+type EvaluationParts = {
+  readonly pretrain: PretrainConfig;
+  readonly detector: DetectorConfig;
+  readonly thresholds: Readonly<Record<string, number>>;
+  readonly data: { readonly seed: number; readonly size: number };
+};
+
+/** Slack of the relation rule on detected boxes, in picture sides: two pixels at 64 px. */
+const TOLERANCE = 2 / 64;
+const BATCH = 10;
+const DRAW_BATCH = 4;
+const SHEET = 32;
+
+export type ComplianceOptions = {
+  readonly count: number;
+  readonly seed: number;
+  readonly steps?: number;
+  readonly sampler?: string;
+  readonly guidanceScale?: number;
+  /** Folder for a sheet of true renders above what was drawn from their graphs. */
+  readonly out?: string;
+};
+
+/** Draws test graphs that training never saw and measures how far the pictures comply with them. */
+export async function evaluateCompliance(
+  source: ModelSource,
+  pipeline: Pipeline,
+  options: ComplianceOptions,
+  backend: BackendChoice,
+  terminal: Terminal,
+): Promise<void> {
+  const parts = evaluationParts(pipeline);
+  const { count, seed } = options;
+  if (options.out !== undefined) requireWritableFolder(options.out);
+  const samples = await testSamples(parts, count, 0);
+  const graphs = samples.map(({ graph }) => graph);
+  const settings = {
+    sampler: requireSampler(options.sampler ?? pipeline.manifest.defaults.sampler),
+    steps: options.steps ?? pipeline.manifest.defaults.steps,
+    guidanceScale: options.guidanceScale ?? pipeline.manifest.defaults.guidanceScale,
+  };
+  const params = await loadModelWeights(source, pipeline.manifest, 'detector.safetensors', () => initDetector(parts.detector, createRng(0)));
+  try {
+    const begun = performance.now();
+    const drawn = await drawAll(pipeline, graphs, seed, settings, terminal);
+    const report = complianceReport({
+      graphs,
+      detections: await detectAll(params, parts, drawn.map(({ data }) => data)),
+      trueDetections: await detectAll(params, parts, samples.map(({ image }) => image)),
+      relationHolds: (predicate, subject, object) => relationHolds(predicate, subject, object, { tolerance: TOLERANCE }),
+    });
+    const seconds = (performance.now() - begun) / 1000;
+    const protocol = {
+      dataset: 'picture-book',
+      dataSeed: parts.data.seed,
+      split: 'test',
+      firstIndex: 0,
+      ...settings,
+      seeds: `${seed} + index`,
+      tolerance: TOLERANCE,
+      detector: 'of the model, trained on the split "detector", thresholds from the split "validation"',
+      model: pipeline.manifest.name,
+      backend: backend.name,
+    };
+    printTable(report, terminal);
+    if (options.out !== undefined) {
+      writeFileAtomic(join(options.out, 'compliance.json'), `${JSON.stringify({ compliance: report, protocol }, null, 2)}\n`);
+      writeSheet(join(options.out, 'compliance.png'), samples, drawn);
+      terminal.say(`Pictures and details in ${options.out}`);
+    }
+    terminal.result({ compliance: report, protocol, seconds });
+  } finally {
+    disposeParams(params);
+  }
+}
+
+/** How well the pre-trained graph encoder and its image encoder find each other's partner on test. */
+export async function evaluatePretrain(
+  source: ModelSource,
+  pipeline: Pipeline,
+  options: { readonly count: number; readonly candidates: number },
+  backend: BackendChoice,
+  terminal: Terminal,
+): Promise<void> {
+  const parts = evaluationParts(pipeline);
+  const image = parts.pretrain.image;
+  if (image === null) throw new CliError(`The model "${pipeline.manifest.name}" has no image encoder to measure retrieval with.`);
+  const { candidates } = options;
+  const count = Math.max(1, Math.floor(options.count / candidates)) * candidates;
+  const samples = await testSamples(parts, count, 0);
+  const rng = createRng(0);
+  const imageEncoder = await loadModelWeights(source, pipeline.manifest, 'image-encoder.safetensors', () => initSmallImageEncoder(image, rng));
+  const encoder = await loadModelWeights(source, pipeline.manifest, 'encoder.safetensors', () => initSgEncoder(parts.pretrain.encoder, rng));
+  try {
+    const width = parts.pretrain.encoder.globalWidth;
+    const graphGlobals = new Float32Array(count * width);
+    const imageGlobals = new Float32Array(count * width);
+    for (let first = 0; first < count; first += BATCH) {
+      const some = samples.slice(first, first + BATCH);
+      const packed = packGraphs(some.map(({ graph }) => graph), pipeline.vocabulary, { maxTriples: pipeline.maxTriples });
+      const [graphs, images] = tf.tidy(() => [
+        encodeSceneGraphs(encoder, parts.pretrain.encoder, packed).global,
+        smallImageEncoder(imageEncoder, image, toTensor(some.map((sample) => sample.image), parts.data.size)).global,
+      ]);
+      graphGlobals.set(await graphs.data(), first * width);
+      imageGlobals.set(await images.data(), first * width);
+      tf.dispose([graphs, images]);
+    }
+    const result = retrieval(graphGlobals, imageGlobals, { width, candidates });
+    for (const side of ['graphToImage', 'imageToGraph'] as const) {
+      const { r1, r5, r10 } = result[side];
+      terminal.say(`${side.padEnd(13)} top-1 ${r1.toFixed(3)}  top-5 ${r5.toFixed(3)}  top-10 ${r10.toFixed(3)}  among ${candidates}`);
+    }
+    terminal.result({
+      retrieval: { ...result, candidates },
+      protocol: { dataset: 'picture-book', dataSeed: parts.data.seed, split: 'test', firstIndex: 0, count, backend: backend.name },
+    });
+  } finally {
+    disposeParams(imageEncoder);
+    disposeParams(encoder);
+  }
+}
+
+function evaluationParts(pipeline: Pipeline): EvaluationParts {
+  const evaluation = pipeline.manifest.parts.evaluation as EvaluationParts | undefined;
+  if (!evaluation?.detector || !evaluation.pretrain) {
+    throw new CliError(`The model "${pipeline.manifest.name}" carries no detector, so it cannot be evaluated on picture-book.`);
+  }
+  const words = pictureBookVocabulary().objects;
+  if (pipeline.vocabulary.objects.join() !== words.join()) {
+    throw new CliError(`The model "${pipeline.manifest.name}" has another vocabulary than picture-book, so it cannot be evaluated on it.`);
+  }
+  return evaluation;
+}
+
+async function testSamples(parts: EvaluationParts, count: number, first: number): Promise<PictureBookSample[]> {
+  const { seed, size } = parts.data;
+  const rasterize = await createRasterizer();
+  return Array.from({ length: count }, (_, i) => renderScene(sampleScene({ seed, split: 'test', index: first + i }), size, rasterize));
+}
+
+async function drawAll(
+  pipeline: Pipeline,
+  graphs: readonly SceneGraph[],
+  seed: number,
+  settings: { readonly sampler: ReturnType<typeof requireSampler>; readonly steps: number; readonly guidanceScale: number },
+  terminal: Terminal,
+): Promise<Picture[]> {
+  const progress = terminal.progress('drawing test graphs', graphs.length);
+  const pictures: Picture[] = [];
+  try {
+    await interruptible(async (signal) => {
+      for (let first = 0; first < graphs.length; first += DRAW_BATCH) {
+        const some = graphs.slice(first, first + DRAW_BATCH);
+        const seeds = some.map((_, i) => seed + first + i);
+        const batch = await pipeline.generateBatch(some, { ...settings, seeds, signal });
+        pictures.push(...batch.map(({ width, height, pixels }) => ({ width, height, data: pixels })));
+        progress.update(pictures.length);
+      }
+    });
+  } finally {
+    progress.stop();
+  }
+  return pictures;
+}
+
+async function detectAll(params: DetectorParams, parts: EvaluationParts, images: readonly Uint8Array[]): Promise<Detection[][]> {
+  const found: Detection[][] = [];
+  for (let first = 0; first < images.length; first += BATCH) {
+    const tensor = toTensor(images.slice(first, first + BATCH), parts.data.size);
+    try {
+      found.push(...(await detect(params, parts.detector, tensor, { thresholds: parts.thresholds })));
+    } finally {
+      tensor.dispose();
+    }
+  }
+  return found;
+}
+
+/** RGB bytes to `[B, S, S, 3]` in [-1, 1]. The caller disposes it. */
+function toTensor(images: readonly Uint8Array[], size: number): tf.Tensor4D {
+  const values = new Float32Array(images.length * size * size * 3);
+  images.forEach((image, i) => {
+    for (let k = 0; k < image.length; k++) values[i * image.length + k] = image[k] / 127.5 - 1;
+  });
+  return tf.tensor4d(values, [images.length, size, size, 3]);
+}
+
+function printTable({ entity, relation, graphs, ceiling, floor, categories, predicates }: ComplianceReport, terminal: Terminal): void {
+  terminal.say(`Graph compliance on ${graphs} test graphs`);
+  terminal.say('            drawn   ceiling (true renders)   floor (other graphs)');
+  const row = (name: string, a: number, b: number, c: number): string =>
+    `${name.padEnd(10)} ${a.toFixed(3).padStart(6)}   ${b.toFixed(3).padStart(6)}                   ${c.toFixed(3).padStart(6)}`;
+  terminal.say(row('entity', entity, ceiling.entity, floor.entity));
+  terminal.say(row('relation', relation, ceiling.relation, floor.relation));
+  const list = (shares: ComplianceReport['categories']): string =>
+    Object.entries(shares)
+      .sort(([, a], [, b]) => a.share - b.share)
+      .map(([name, { share, total }]) => `${name} ${share.toFixed(2)} (${total})`)
+      .join(', ');
+  terminal.say(`by word:     ${list(categories)}`);
+  terminal.say(`by relation: ${list(predicates)}`);
+}
+
+/** Rows of true renders, and under each what was drawn from the same graphs. */
+function writeSheet(path: string, samples: readonly PictureBookSample[], drawn: readonly Picture[]): void {
+  const columns = 8;
+  const cells: Picture[] = [];
+  const count = Math.min(SHEET, samples.length);
+  for (let first = 0; first < count; first += columns) {
+    const row = Array.from({ length: Math.min(columns, count - first) }, (_, i) => first + i);
+    const blank = (picture: Picture): Picture => ({ ...picture, data: new Uint8Array(picture.data.length).fill(255) });
+    const pad = Array.from({ length: columns - row.length }, () => blank(drawn[0]));
+    const { width, height } = drawn[0];
+    cells.push(...row.map((i) => ({ width, height, data: samples[i].image })), ...pad, ...row.map((i) => drawn[i]), ...pad);
+  }
+  writeFileAtomic(path, encodePicture(tile(cells, columns, { zoom: 2 })));
+}

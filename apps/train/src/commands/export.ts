@@ -1,0 +1,70 @@
+import { join } from 'node:path';
+import { pictureBookVocabulary } from '@sgdiff/datasets';
+import { disposeParams, paramsToSafetensors, type ParamTree } from '@sgdiff/nn';
+import { MODEL_FORMAT, type ModelFile, type ModelManifest } from '@sgdiff/pipeline';
+import { vocabularyToJson } from '@sgdiff/sg-schema';
+import type { PictureBookConfig } from '../configs/config';
+import { requireWritableFolder, sha256, writeFileAtomic } from '../files';
+import { readStageRecord, STAGES, type RunFolder, type StageName } from '../run-folder';
+import { pictureBookDetector, trainedAutoencoder, trainedDetector, trainedPretrain, trainedUnet } from '../stages/open-stage';
+import type { Terminal } from '../terminal';
+
+/** Writes the model folder of a trained run: half precision weights, vocabulary, and last `model.json` with all hashes. */
+export async function exportModel(config: PictureBookConfig, run: RunFolder, out: string, name: string, terminal: Terminal): Promise<void> {
+  const records = Object.fromEntries(STAGES.map((stage) => [stage, readStageRecord(run, stage)])) as Record<StageName, ReturnType<typeof readStageRecord>>;
+  requireWritableFolder(out);
+  const files: Record<string, ModelFile> = {};
+  const write = (file: string, bytes: Uint8Array): void => {
+    writeFileAtomic(join(out, file), bytes);
+    files[file] = { sha256: sha256(bytes), bytes: bytes.length };
+  };
+  const writeWeights = async (file: string, params: ParamTree): Promise<void> => {
+    write(file, await paramsToSafetensors(params, { dtype: 'F16' }));
+  };
+  write('vocab.json', new TextEncoder().encode(`${JSON.stringify(vocabularyToJson(pictureBookVocabulary()))}\n`));
+  const pretrain = trainedPretrain(config, run);
+  const autoencoder = trainedAutoencoder(config, run);
+  const unet = trainedUnet(config, run);
+  const detector = trainedDetector(config, run);
+  try {
+    await writeWeights('encoder.safetensors', pretrain.encoder);
+    await writeWeights('image-encoder.safetensors', pretrain.image);
+    await writeWeights('autoencoder.safetensors', autoencoder);
+    await writeWeights('unet.safetensors', unet);
+    await writeWeights('detector.safetensors', detector);
+  } finally {
+    for (const params of [pretrain, autoencoder, unet, detector]) disposeParams(params);
+  }
+  const { diffusion } = config;
+  const manifest: ModelManifest = {
+    format: MODEL_FORMAT,
+    name,
+    licence: 'Apache-2.0',
+    description: 'Draws picture-book scenes from scene graphs.',
+    imageSize: config.data.size,
+    schedule: diffusion.schedule,
+    prediction: diffusion.prediction,
+    latentScale: records.diffusion.facts['latentScale'] as number,
+    defaults: { sampler: 'dpm-solver++2m', steps: diffusion.samplingSteps, guidanceScale: diffusion.guidanceScale },
+    parts: {
+      encoder: config.pretrain.model.encoder,
+      autoencoder: config.autoencoder.model,
+      unet: diffusion.model,
+      evaluation: {
+        pretrain: config.pretrain.model,
+        detector: pictureBookDetector(config),
+        thresholds: records.detector.facts['thresholds'],
+        data: config.data,
+      },
+    },
+    files,
+    training: STAGES.map((stage) => {
+      const { step, steps, seconds, backend } = records[stage];
+      return { stage, step, steps, seconds, backend };
+    }),
+  };
+  writeFileAtomic(join(out, 'model.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
+  terminal.say(`Wrote ${out}: ${(bytes / 1e6).toFixed(1)} MB in ${Object.keys(files).length + 1} files.`);
+  terminal.result({ model: out, bytes, files: Object.keys(files) });
+}

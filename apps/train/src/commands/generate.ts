@@ -1,0 +1,140 @@
+import { basename, extname, join } from 'node:path';
+import { parseRecord, RequestError, requireSampler, type GenerateOptions, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
+import { parseSceneGraphs, parseSceneText, sceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
+import { readFileSync, existsSync, statSync } from 'node:fs';
+import type { BackendChoice } from '../backend';
+import { CliError } from '../errors';
+import { messageOf, readUserText, requireWritableFolder, writeFileAtomic } from '../files';
+import { encodePicture, readRecord, tile } from '../png';
+import type { Terminal } from '../terminal';
+
+export type DrawOptions = {
+  readonly seed?: number;
+  readonly steps?: number;
+  readonly sampler?: string;
+  readonly guidanceScale?: number;
+  readonly eta?: number;
+  readonly out: string;
+  /** Also writes all pictures side by side under this name. */
+  readonly strip?: string;
+};
+
+export type DrawnPicture = { readonly path: string; readonly seed: number; readonly seconds: number };
+
+/** Reads graphs from a JSON file (one or a list, sg2im's form), or from text like `sheep standing on grass; tree behind sheep`. */
+export function readGraphs(input: string, path: string, vocabulary: Vocabulary, maxTriples: number): readonly SceneGraph[] {
+  if (!existsSync(path) && /\s/.test(input) && extname(input) !== '.json') return [parseSceneText(input, { vocabulary, maxTriples })];
+  const text = readUserText(path, 'The graph file');
+  try {
+    return parseSceneGraphs(text, { vocabulary, maxTriples });
+  } catch (error) {
+    throw new CliError(`${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Draws graphs one by one, each to `<name>.png` with its request record inside and beside it. */
+export async function drawGraphs(
+  pipeline: Pipeline,
+  graphs: readonly SceneGraph[],
+  names: readonly string[],
+  options: DrawOptions,
+  terminal: Terminal,
+): Promise<{ images: DrawnPicture[]; strip?: string }> {
+  requireWritableFolder(options.out);
+  const { seed = 0, steps, sampler, guidanceScale, eta } = options;
+  const settings: GenerateOptions = {
+    seed,
+    ...(steps === undefined ? {} : { steps }),
+    ...(sampler === undefined ? {} : { sampler: requireSampler(sampler) }),
+    ...(guidanceScale === undefined ? {} : { guidanceScale }),
+    ...(eta === undefined ? {} : { eta }),
+  };
+  const perPicture = steps ?? pipeline.manifest.defaults.steps;
+  const progress = terminal.progress('drawing', graphs.length * perPicture);
+  const images: DrawnPicture[] = [];
+  const pictures: Picture[] = [];
+  try {
+    await interruptible(async (signal) => {
+      for (const [i, graph] of graphs.entries()) {
+        const begun = performance.now();
+        const picture = await pipeline.generate(graph, {
+          ...settings,
+          signal,
+          onStep: ({ index }) => progress.update(i * perPicture + index + 1, names[i]),
+        });
+        const seconds = (performance.now() - begun) / 1000;
+        pictures.push(picture);
+        images.push({ path: writePicture(join(options.out, `${names[i]}.png`), picture), seed, seconds });
+      }
+    });
+  } finally {
+    progress.stop();
+  }
+  if (options.strip === undefined) return { images };
+  const strip = join(options.out, options.strip);
+  const row = pictures.map(({ width, height, pixels }) => ({ width, height, data: pixels }));
+  writeFileAtomic(strip, encodePicture(tile(row, row.length, { zoom: 2 }), { pictures: pictures.map(({ record }) => record) }));
+  return { images, strip };
+}
+
+/** Writes the PNG and, beside it, its record as JSON. Returns the PNG's path. */
+export function writePicture(path: string, { width, height, pixels, record }: Picture): string {
+  writeFileAtomic(path, encodePicture({ width, height, data: pixels }, record));
+  writeFileAtomic(path.replace(/\.png$/, '.json'), `${JSON.stringify(record, null, 2)}\n`);
+  return path;
+}
+
+/** The request record of a picture made by this command, from the PNG or the JSON beside it. */
+export function readRequest(path: string): RequestRecord {
+  if (!existsSync(path)) throw new CliError(`${path} does not exist. Check the path.`);
+  if (statSync(path).isDirectory()) throw new CliError(`${path} is a folder, expected a picture or its record.`);
+  let value: unknown;
+  try {
+    value = extname(path) === '.png' ? readRecord(readFileSync(path)) : JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new CliError(`${path} could not be read: ${messageOf(error)}.`, { cause: error });
+  }
+  if (value === undefined) throw new CliError(`${path} holds no request record. Only pictures made by sgdiff can be drawn again.`);
+  try {
+    return parseRecord(value);
+  } catch (error) {
+    if (error instanceof RequestError) throw new CliError(`${path}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+/** File names for the pictures of an input: `my-graph`, or `my-graph-0` … for several. */
+export function pictureNames(input: string, count: number): string[] {
+  const base = extname(input) === '.json' ? basename(input, '.json') : 'picture';
+  return count === 1 ? [base] : Array.from({ length: count }, (_, i) => `${base}-${i}`);
+}
+
+/** Runs work that Ctrl-C ends cleanly. */
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const stop = (): void => controller.abort();
+  process.once('SIGINT', stop);
+  try {
+    return await work(controller.signal);
+  } catch (error) {
+    if (controller.signal.aborted) throw new CliError('Stopped. Pictures that were finished are kept.', { exitCode: 130, cause: error });
+    throw error;
+  } finally {
+    process.off('SIGINT', stop);
+  }
+}
+
+/** What `generate`, `edit` and `demo` tell when done. */
+export function reportDrawing(
+  drawn: { readonly images: readonly DrawnPicture[]; readonly strip?: string },
+  graphs: readonly SceneGraph[],
+  backend: BackendChoice,
+  seconds: number,
+  terminal: Terminal,
+): void {
+  drawn.images.forEach(({ path, seconds: each }, i) => terminal.say(`${path}  ${each.toFixed(2)} s  ${sceneText(graphs[i])}`));
+  if (drawn.strip) terminal.say(`${drawn.strip}  all side by side`);
+  const mean = drawn.images.reduce((sum, image) => sum + image.seconds, 0) / Math.max(1, drawn.images.length);
+  terminal.say(`${mean.toFixed(2)} s per picture on ${backend.name} (${backend.threads} ${backend.threads === 1 ? 'thread' : 'threads'}), ${seconds.toFixed(1)} s in all`);
+  terminal.result({ backend: backend.name, seconds, ...drawn });
+}
