@@ -19,7 +19,7 @@ export function valueAndGrads(
 ): { value: tf.Scalar; grads: Gradients } {
   const entries = flattenParams(params);
   const tensors = entries.map((entry) => entry.tensor);
-  const { value, grads } = tf.engine().gradients(loss, tensors, undefined, true);
+  const { value, grads } = differentiate(loss, tensors);
   const found: (tf.Tensor | null | undefined)[] = grads;
   const missing = entries.filter((_, i) => !found[i]).map((entry) => entry.path);
   if (missing.length > 0 && !options.allowMissing) {
@@ -36,6 +36,21 @@ export function valueAndGrads(
     if (grad) byPath[path] = grad;
   });
   return { value, grads: byPath };
+}
+
+function differentiate(loss: () => tf.Scalar, tensors: tf.Tensor[]): { value: tf.Scalar; grads: tf.Tensor[] } {
+  const { state } = tf.engine();
+  const outermost = state.gradientDepth === 0;
+  try {
+    return tf.engine().gradients(loss, tensors, undefined, true);
+  } catch (error) {
+    // tfjs forgets what it had saved for the gradients when the loss throws.
+    if (outermost && state.activeTape) {
+      for (const node of state.activeTape) tf.dispose(node.saved ?? []);
+      state.activeTape = [];
+    }
+    throw error;
+  }
 }
 
 /**
