@@ -10,6 +10,7 @@ const share = z.number().min(0).max(1);
 const optimiser = z.strictObject({
   learningRate: rate,
   warmupSteps: z.int().nonnegative(),
+  decayShare: share,
   finalShare: share,
   weightDecay: z.number().nonnegative(),
   clipNorm: rate,

@@ -24,7 +24,9 @@ export type OptimiserConfig = {
   readonly learningRate: number;
   /** Steps of linear warm-up from 0. */
   readonly warmupSteps: number;
-  /** The rate falls on a cosine to this share of `learningRate` at the last step. */
+  /** Over the last part of the run, this share of its steps, the rate falls on a cosine … */
+  readonly decayShare: number;
+  /** … to this share of `learningRate` at the last step. */
   readonly finalShare: number;
   readonly weightDecay: number;
   readonly clipNorm: number;
@@ -233,12 +235,14 @@ function requireFinite(stage: string, step: number, numbers: Record<string, numb
   }
 }
 
-/** Linear warm-up, then a cosine down to `finalShare`. */
+/** Linear warm-up, a constant stretch, then half a cosine down to `finalShare`. */
 export function learningRateAt(config: OptimiserConfig, step: number, steps: number): number {
-  const { learningRate, warmupSteps, finalShare } = config;
+  const { learningRate, warmupSteps, decayShare, finalShare } = config;
   if (step < warmupSteps) return (learningRate * (step + 1)) / warmupSteps;
-  const done = (step - warmupSteps) / Math.max(1, steps - warmupSteps);
-  return learningRate * (finalShare + (1 - finalShare) * 0.5 * (1 + Math.cos(Math.PI * done)));
+  const decaySteps = Math.min(steps * decayShare, steps - warmupSteps);
+  const done = (step - (steps - decaySteps)) / Math.max(1, decaySteps);
+  if (done <= 0) return learningRate;
+  return learningRate * (finalShare + (1 - finalShare) * 0.5 * (1 + Math.cos(Math.PI * Math.min(1, done))));
 }
 
 function restore<T extends ParamTree>(
@@ -259,15 +263,21 @@ function assign(variables: ParamTree, values: ParamTree): void {
   for (const { path, tensor } of flattenParams(variables)) (tensor as tf.Variable).assign(byPath[path]);
 }
 
-/** Config entries that may differ between the run and its continuation. */
+/** A run may be made longer or its rate be changed when it continues; everything else must be as it was. */
 function requireSameConfig(stage: { name: string; config: unknown }, saved: unknown, folder: string): void {
-  const now = JSON.stringify(stage.config);
-  const then = JSON.stringify(saved);
+  const now = JSON.stringify(fixedPart(stage.config));
+  const then = JSON.stringify(fixedPart(saved));
   if (now !== then) {
     throw new CliError(
-      `${folder}: the checkpoint of "${stage.name}" was made with another config.\n  saved: ${then}\n  now:   ${now}\nUse the same config, or another run folder.`,
+      `${folder}: the checkpoint of "${stage.name}" was made with another config.\n  saved: ${then}\n  now:   ${now}\n` +
+        `Only "steps" and "optimiser" may change when a run continues. Use the same config, or another run folder.`,
     );
   }
+}
+
+function fixedPart(config: unknown): unknown {
+  const { steps: _steps, optimiser: _optimiser, ...fixed } = config as { steps?: unknown; optimiser?: unknown };
+  return fixed;
 }
 
 /** Drops log lines past the checkpoint that a killed run wrote, so that the curve has no doubled piece. */
