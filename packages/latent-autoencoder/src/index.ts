@@ -11,6 +11,7 @@ export {
   nearestCodes,
   quantizationLoss,
   quantize,
+  setCodebook,
   type Quantized,
   type QuantizerParams,
 } from './quantizer';

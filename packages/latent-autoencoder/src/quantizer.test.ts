@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { checkGradients, expectNoLeak, setupBackend } from '@sgdiff/test-kit';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { lookUpCodes, nearestCodes, quantizationLoss, quantize } from './quantizer';
+import { lookUpCodes, nearestCodes, quantizationLoss, quantize, setCodebook } from './quantizer';
 
 beforeAll(() => setupBackend('cpu'));
 
@@ -97,5 +97,23 @@ describe('lookUpCodes', () => {
     const weight = tf.tensor2d([1, 2, 3, 4, 5, 6], [3, 2]);
     expect(look(weight)).toBeAllClose([5, 6, 1, 2, 5, 6, 3, 4], { rtol: 0, atol: 0 });
     await checkGradients(look, [weight]);
+  });
+});
+
+describe('setCodebook', () => {
+  it('changes the values in place and leaves nothing behind', async () => {
+    const weight = tf.variable(tf.zeros([2, 2])) as unknown as tf.Tensor2D;
+    const params = { quantize: { embedding: { weight } } };
+    await expectNoLeak(() => setCodebook(params, Float32Array.of(1, 2, 3, 4)));
+    expect(weight).toBeAllClose([1, 2, 3, 4], { rtol: 0, atol: 0 });
+    expect(() => setCodebook(params, new Float32Array(3))).toThrow(
+      'setCodebook: expected 4 values for codes of shape [2, 2], received 3.',
+    );
+  });
+
+  it('refuses weights that are not trainable', () => {
+    expect(() => setCodebook(book([[0, 0]]), new Float32Array(2))).toThrow(
+      'setCodebook: expected trainable weights, received plain tensors. Pass them through toVariables.',
+    );
   });
 });

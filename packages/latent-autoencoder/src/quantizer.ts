@@ -1,6 +1,7 @@
 // Shapes: B batch, h and w latent sides, N = B·h·w vectors, D width of a code, K codes.
 import * as tf from '@tensorflow/tfjs-core';
 import { embedding, ShapeError, type EmbeddingParams, type Rng } from '@sgdiff/nn';
+import { CodebookError } from './codebook';
 
 /** The codebook. */
 export type QuantizerParams = { readonly embedding: EmbeddingParams /* weight [K, D] */ };
@@ -47,6 +48,28 @@ export function quantize(params: { readonly quantize: QuantizerParams }, z: tf.T
     }));
     return { zQ: straightThrough(z) as tf.Tensor4D, indices: tf.reshape(indices, [B, h, w]) as tf.Tensor3D };
   });
+}
+
+/**
+ * Gives a trainable codebook other values, in place.
+ *
+ * @param params Weights from `toVariables`.
+ * @param codes `[K, D]` flat, such as `codebookFromLatents` or `restartDeadCodes` gave.
+ * @throws CodebookError if the codebook is no variable or has another size.
+ */
+export function setCodebook(params: { readonly quantize: QuantizerParams }, codes: Float32Array): void {
+  const { weight } = params.quantize.embedding;
+  if (!(weight instanceof tf.Variable)) {
+    throw new CodebookError(
+      'setCodebook: expected trainable weights, received plain tensors. Pass them through toVariables.',
+    );
+  }
+  if (codes.length !== weight.size) {
+    throw new CodebookError(
+      `setCodebook: expected ${weight.size} values for codes of shape [${weight.shape.join(', ')}], received ${codes.length}.`,
+    );
+  }
+  tf.tidy(() => weight.assign(tf.tensor(codes.slice(), weight.shape)));
 }
 
 /**
