@@ -4,12 +4,13 @@ export { DRAWING_FILES, MODEL_FORMAT, parseManifest, type ModelFile, type ModelM
 export { isSampler, requireSampler, SAMPLERS, type SamplerName } from './samplers';
 export { drawLatents, type DrawSettings, type LatentDrawer } from './draw-latents';
 export { parseRecord, type RequestRecord } from './record';
+export { loadModelWeights, loadPipeline, readModelFile } from './load';
 export {
-  loadModelWeights,
-  loadPipeline,
-  readModelFile,
+  type GenerateBatchOptions,
   type GenerateOptions,
   type Picture,
   type PictureStep,
   type Pipeline,
+  type RepeatOptions,
 } from './pipeline';
+export { toRgba } from './pixels';

@@ -1,8 +1,8 @@
-import type { AutoencoderConfig } from '@sgdiff/latent-autoencoder';
+import { downsamplingFactor, type AutoencoderConfig } from '@sgdiff/latent-autoencoder';
 import type { UnetConfig } from '@sgdiff/diffusion-unet';
-import type { Prediction, ScheduleConfig } from '@sgdiff/sampler';
+import { createSchedule, type Prediction, type ScheduleConfig } from '@sgdiff/sampler';
 import type { SgEncoderConfig } from '@sgdiff/sg-encoder';
-import { ModelError } from './errors';
+import { describe, ModelError } from './errors';
 import { SAMPLERS, type SamplerName } from './samplers';
 
 export const MODEL_FORMAT = 1;
@@ -39,67 +39,114 @@ export type ModelFile = { readonly sha256: string; readonly bytes: number };
 /** The files that drawing needs. */
 export const DRAWING_FILES = ['vocab.json', 'encoder.safetensors', 'autoencoder.safetensors', 'unet.safetensors'] as const;
 
+const PREDICTIONS: readonly Prediction[] = ['eps', 'v', 'x0'];
+
+/** What is wrong with a value of the manifest, and where. */
+type Problem = { readonly at: string; readonly expected: string; readonly received: string };
+
 /**
- * Checks `model.json`.
+ * Checks `model.json`: its form, its values, and that its parts fit each other.
  *
  * @param where Path or URL of the file, for messages.
  * @throws ModelError `invalid_manifest` or `unsupported_format`.
  */
 export function parseManifest(text: string, where: string): ModelManifest {
+  const fail = (message: string, code: 'invalid_manifest' | 'unsupported_format', cause?: unknown): never => {
+    throw new ModelError(`${where}${message}`, { code, file: 'model.json', cause });
+  };
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new ModelError(`${where} is not valid JSON: ${(cause as Error).message}. Get the model folder again.`, {
-      code: 'invalid_manifest',
-      file: 'model.json',
-      cause,
-    });
+    const remedy = /^\s*</.test(text)
+      ? 'It looks like a web page: check the address of the model folder.'
+      : 'Get the model folder again.';
+    return fail(` is not valid JSON: ${(cause as Error).message}. ${remedy}`, 'invalid_manifest', cause);
   }
-  const problem = findProblem(value);
-  if (problem !== undefined) {
-    const code = problem.startsWith('format') ? 'unsupported_format' : 'invalid_manifest';
-    throw new ModelError(`${where}: ${problem}`, { code, file: 'model.json' });
+  if (!isObject(value)) return fail(`: expected an object, received ${describe(value)}. Get the model folder again.`, 'invalid_manifest');
+  if (value['format'] !== MODEL_FORMAT) {
+    return fail(
+      `: format: expected ${MODEL_FORMAT}, received ${describe(value['format'])}. ` +
+        `Use the version of @sgdiff/pipeline that the model was made for.`,
+      'unsupported_format',
+    );
   }
-  return value as ModelManifest;
+  const problem = findProblem(value) ?? findMisfit(value as unknown as ModelManifest);
+  if (problem) {
+    const { at, expected, received } = problem;
+    return fail(`: ${at}: expected ${expected}, received ${received}. Correct it or get the model folder again.`, 'invalid_manifest');
+  }
+  return value as unknown as ModelManifest;
 }
 
-function findProblem(value: unknown): string | undefined {
-  if (!isObject(value)) return `expected an object, received ${describe(value)}. Get the model folder again.`;
-  if (value['format'] !== MODEL_FORMAT) {
-    return `format: expected ${MODEL_FORMAT}, received ${describe(value['format'])}. Use the version of this package that the model was made for.`;
+/** The first key that is missing or holds what it cannot. */
+function findProblem(value: Record<string, unknown>): Problem | undefined {
+  const problem = (at: string, expected: string, received: unknown): Problem => ({ at, expected, received: describe(received) });
+  for (const key of ['name', 'licence']) {
+    if (typeof value[key] !== 'string') return problem(key, 'a string', value[key]);
   }
-  const wanted: Record<string, 'string' | 'number' | 'object'> = {
-    name: 'string',
-    licence: 'string',
-    imageSize: 'number',
-    schedule: 'object',
-    prediction: 'string',
-    latentScale: 'number',
-    defaults: 'object',
-    parts: 'object',
-    files: 'object',
-  };
-  for (const [key, type] of Object.entries(wanted)) {
-    const there = value[key];
-    if (type === 'object' ? !isObject(there) : typeof there !== type) {
-      return `${key}: expected ${type === 'object' ? 'an' : 'a'} ${type}, received ${describe(there)}. Get the model folder again.`;
-    }
+  const { imageSize, schedule, prediction, latentScale, defaults, parts, files } = value;
+  if (!isCount(imageSize)) return problem('imageSize', 'a whole number from 1', imageSize);
+  if (!isObject(schedule)) return problem('schedule', 'an object', schedule);
+  const scheduleError = errorOf(() => createSchedule(schedule as ScheduleConfig));
+  if (scheduleError !== undefined) return problem('schedule', `a noise schedule (${scheduleError})`, schedule);
+  if (!(PREDICTIONS as readonly unknown[]).includes(prediction)) {
+    return problem('prediction', `one of ${PREDICTIONS.join(', ')}`, prediction);
   }
-  const parts = value['parts'] as Record<string, unknown>;
-  for (const part of ['encoder', 'autoencoder', 'unet']) {
-    if (!isObject(parts[part])) return `parts.${part}: expected an object, received ${describe(parts[part])}. Get the model folder again.`;
-  }
-  const files = value['files'] as Record<string, unknown>;
-  for (const file of DRAWING_FILES) {
-    const entry = files[file];
-    if (!isObject(entry) || typeof entry['sha256'] !== 'string') {
-      return `files["${file}"]: expected an object with sha256, received ${describe(entry)}. Get the model folder again.`;
-    }
-  }
-  const sampler = (value['defaults'] as Record<string, unknown>)['sampler'];
+  if (!isNumber(latentScale) || latentScale <= 0) return problem('latentScale', 'a number above 0', latentScale);
+
+  if (!isObject(defaults)) return problem('defaults', 'an object', defaults);
+  const { sampler, steps, guidanceScale } = defaults;
   if (!(SAMPLERS as readonly unknown[]).includes(sampler)) {
-    return `defaults.sampler: expected one of ${SAMPLERS.join(', ')}, received ${describe(sampler)}.`;
+    return problem('defaults.sampler', `one of ${SAMPLERS.join(', ')}`, sampler);
+  }
+  const { timesteps } = schedule as ScheduleConfig;
+  if (!isCount(steps) || steps > timesteps) {
+    return problem('defaults.steps', `a whole number from 1 to ${timesteps}, the timesteps of the schedule`, steps);
+  }
+  if (!isNumber(guidanceScale) || guidanceScale < 0) return problem('defaults.guidanceScale', 'a number from 0', guidanceScale);
+
+  if (!isObject(parts)) return problem('parts', 'an object', parts);
+  for (const part of ['encoder', 'autoencoder', 'unet']) {
+    if (!isObject(parts[part])) return problem(`parts.${part}`, 'an object', parts[part]);
+  }
+  if (!isObject(files)) return problem('files', 'an object', files);
+  for (const file of new Set([...DRAWING_FILES, ...Object.keys(files)])) {
+    const entry = files[file];
+    if (!isObject(entry) || typeof entry['sha256'] !== 'string' || !isNumber(entry['bytes'])) {
+      return problem(`files["${file}"]`, 'an object with sha256 and bytes', entry);
+    }
+  }
+  return undefined;
+}
+
+/**
+ * The first size of one part that does not fit another part. A part that is malformed in itself is left to its own
+ * `init…`, which says so better.
+ */
+function findMisfit({ imageSize, defaults, parts: { encoder, autoencoder, unet } }: ModelManifest): Problem | undefined {
+  const sizes: readonly [at: string, received: number, expected: number, why: string][] = [
+    ['parts.unet.localWidth', unet.localWidth, 3 * encoder.width, 'three times parts.encoder.width'],
+    ['parts.unet.globalWidth', unet.globalWidth, encoder.globalWidth, 'parts.encoder.globalWidth'],
+    ['parts.unet.inChannels', unet.inChannels, autoencoder.embedDim, 'parts.autoencoder.embedDim'],
+    ['parts.unet.outChannels', unet.outChannels, unet.inChannels, 'parts.unet.inChannels'],
+    ['parts.autoencoder.imageChannels', autoencoder.imageChannels, 3, 'red, green and blue'],
+  ];
+  for (const [at, received, expected, why] of sizes) {
+    if (Number.isFinite(expected) && received !== expected) {
+      return { at, expected: `${expected} (${why})`, received: describe(received) };
+    }
+  }
+  if (Array.isArray(autoencoder.channelMults) && Array.isArray(unet.channelMults)) {
+    const unit = downsamplingFactor(autoencoder) * 2 ** (unet.channelMults.length - 1);
+    if (Number.isFinite(unit) && imageSize % unit !== 0) {
+      const expected = `a multiple of ${unit} (by which parts.autoencoder and parts.unet reduce the sides)`;
+      return { at: 'imageSize', expected, received: describe(imageSize) };
+    }
+  }
+  if (defaults.guidanceScale !== 1 && !unet.nullToken) {
+    const expected = '1 (parts.unet.nullToken is not set, so there is no guidance)';
+    return { at: 'defaults.guidanceScale', expected, received: describe(defaults.guidanceScale) };
   }
   return undefined;
 }
@@ -108,6 +155,19 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function describe(value: unknown): string {
-  return value === undefined ? 'nothing' : JSON.stringify(value);
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 1;
+}
+
+function errorOf(f: () => unknown): string | undefined {
+  try {
+    f();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message.replace(/\.$/, '');
+  }
 }

@@ -11,24 +11,28 @@ export type ModelSource = {
 /**
  * A model folder served over HTTP.
  *
- * @param baseUrl Address of the folder, with or without a slash at the end.
+ * @param baseUrl Address of the folder, with or without a slash at the end; in a page it may be relative to the page.
  * @param options `fetch` to use another one than the global.
  */
-export function urlSource(baseUrl: string, options: { fetch?: typeof fetch } = {}): ModelSource {
-  const base = baseUrl.endsWith('/') ? baseUrl : `${baseUrl}/`;
+export function urlSource(baseUrl: string, options: { readonly fetch?: typeof fetch } = {}): ModelSource {
+  const name = baseUrl.replace(/\/+$/, '');
   const get = options.fetch ?? fetch;
   return {
-    name: baseUrl,
+    name,
     async read(file) {
-      const url = `${base}${file}`;
+      const url = `${name}/${file}`;
       let response: Response;
       try {
         response = await get(url);
       } catch (cause) {
-        throw missing(file, url, 'the request failed (is the address right, and does the server allow this page to read it?)', cause);
+        throw missing(file, url, `the request failed (${messageOf(cause)})`, cause);
       }
       if (!response.ok) throw missing(file, url, `the server answered ${response.status}`);
-      return new Uint8Array(await response.arrayBuffer());
+      try {
+        return new Uint8Array(await response.arrayBuffer());
+      } catch (cause) {
+        throw missing(file, url, `the download broke off (${messageOf(cause)})`, cause);
+      }
     },
   };
 }
@@ -38,7 +42,7 @@ export function memorySource(name: string, files: Readonly<Record<string, Uint8A
   return {
     name,
     async read(file) {
-      const bytes = files[file];
+      const bytes = Object.hasOwn(files, file) ? files[file] : undefined;
       if (bytes === undefined) throw missing(file, `${name}/${file}`, 'it is not there');
       return bytes;
     },
@@ -47,5 +51,13 @@ export function memorySource(name: string, files: Readonly<Record<string, Uint8A
 
 /** The error for a file that cannot be had; for writers of further sources. */
 export function missing(file: string, place: string, why: string, cause?: unknown): ModelError {
-  return new ModelError(`Model file ${place} could not be read: ${why}.`, { code: 'missing_file', file, cause });
+  const remedy =
+    file === 'model.json'
+      ? 'Check that this is the address of a model folder, which has a model.json.'
+      : 'The model folder is not complete: get it again.';
+  return new ModelError(`Model file ${place} could not be read: ${why}. ${remedy}`, { code: 'missing_file', file, cause });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

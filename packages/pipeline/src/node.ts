@@ -4,7 +4,18 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ModelError } from './errors';
+import { loadPipeline as loadFrom } from './load';
 import { missing, urlSource, type ModelSource } from './model-source';
+import type { Pipeline } from './pipeline';
+
+/**
+ * `loadPipeline` for Node: a string may also be a folder or the name of an npm package (see `resolveModel`).
+ *
+ * @throws ModelError as `resolveModel` and `loadPipeline` of `@sgdiff/pipeline`.
+ */
+export async function loadPipeline(model: ModelSource | string): Promise<Pipeline> {
+  return loadFrom(typeof model === 'string' ? resolveModel(model) : model);
+}
 
 /** A model folder on disk. */
 export function folderSource(folder: string): ModelSource {
@@ -32,13 +43,15 @@ export function resolveModel(model: string, from: string = process.cwd()): Model
   if (/^https?:\/\//.test(model)) return urlSource(model);
   if (existsSync(model)) {
     if (statSync(model).isDirectory()) return folderSource(model);
-    throw new ModelError(`${model} is a file, expected a model folder (a directory with model.json).`, { code: 'missing_file' });
+    throw new ModelError(`Model "${model}": expected a folder with a model.json, received a file. Name the folder it is in.`, {
+      code: 'missing_file',
+    });
   }
   try {
     const manifest = createRequire(pathToFileURL(join(from, 'index.js'))).resolve(`${model}/package.json`);
     return folderSource(dirname(manifest));
   } catch (cause) {
-    throw new ModelError(`No model "${model}": it is neither a folder, nor a URL, nor an installed npm package.`, {
+    throw new ModelError(`Model "${model}": expected a folder, a URL or an installed npm package, found none. Check the name.`, {
       code: 'missing_file',
       cause,
     });

@@ -1,6 +1,7 @@
 import { parseSceneGraph, type SceneGraph } from '@sgdiff/sg-schema';
-import { RequestError } from './errors';
-import { requireSampler, type SamplerName } from './samplers';
+import { describe, RequestError } from './errors';
+import { checkSettings, requireSeed } from './request-settings';
+import type { SamplerName } from './samplers';
 
 /** All it takes to draw a picture again. Plain JSON. */
 export type RequestRecord = {
@@ -22,25 +23,51 @@ export type RequestRecord = {
 };
 
 /**
- * Checks a record read from a picture or a file.
+ * The record in data read from a picture or a file, checked. Keys that are no part of the format are left out.
  *
  * @throws RequestError if something it needs is missing or of the wrong kind; SceneGraphError for its graph.
  */
 export function parseRecord(value: unknown): RequestRecord {
-  if (typeof value !== 'object' || value === null) throw new RequestError('The request record is not an object.');
-  const record = value as Record<string, unknown>;
+  if (!isObject(value)) throw new RequestError(`Request record: expected an object, received ${describe(value)}. ${REMEDY}`);
+  const record = value;
   if (record['format'] !== 1) {
-    throw new RequestError(`The request record has format ${JSON.stringify(record['format'])}, expected 1.`);
+    throw new RequestError(
+      `Request record: format: expected 1, received ${describe(record['format'])}. Use the version of @sgdiff/pipeline that wrote it.`,
+    );
   }
-  for (const key of ['seed', 'steps', 'guidanceScale', 'eta']) {
-    if (typeof record[key] !== 'number') {
-      throw new RequestError(`The request record's "${key}" is ${JSON.stringify(record[key])}, expected a number.`);
-    }
+  const { model, backend, versions } = record;
+  if (!isObject(model) || typeof model['name'] !== 'string' || typeof model['sha256'] !== 'string') {
+    throw new RequestError(`Request record: model: expected an object with name and sha256, received ${describe(model)}. ${REMEDY}`);
   }
-  const model = record['model'] as Record<string, unknown> | undefined;
-  if (typeof model?.['name'] !== 'string' || typeof model['sha256'] !== 'string') {
-    throw new RequestError('The request record names no model: expected model.name and model.sha256.');
+  if (typeof backend !== 'string') {
+    throw new RequestError(`Request record: backend: expected a string, received ${describe(backend)}. ${REMEDY}`);
   }
-  requireSampler(String(record['sampler']));
-  return { ...(record as unknown as RequestRecord), graph: parseSceneGraph(record['graph']) };
+  if (!isObject(versions) || !isStrings(versions)) {
+    throw new RequestError(`Request record: versions: expected package names to versions, received ${describe(versions)}. ${REMEDY}`);
+  }
+  const { sampler, steps, guidanceScale, eta } = record;
+  try {
+    return {
+      format: 1,
+      graph: parseSceneGraph(record['graph']),
+      model: { name: model['name'], sha256: model['sha256'] },
+      seed: requireSeed(record['seed']),
+      ...checkSettings({ sampler, steps, guidanceScale, eta }),
+      backend,
+      versions,
+    };
+  } catch (cause) {
+    if (!(cause instanceof RequestError)) throw cause;
+    throw new RequestError(`Request record: ${cause.message}`, { cause });
+  }
+}
+
+const REMEDY = 'Take the record that @sgdiff/pipeline gave with the picture.';
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isStrings(value: Record<string, unknown>): value is Record<string, string> {
+  return Object.values(value).every((entry) => typeof entry === 'string');
 }

@@ -1,6 +1,6 @@
 import { sampleDdim, sampleDdpm, sampleDpmSolverPp2m, type Denoiser, type SampleOptions } from '@sgdiff/sampler';
 import type * as tf from '@tensorflow/tfjs-core';
-import { RequestError } from './errors';
+import { describe, RequestError } from './errors';
 
 /** Samplers a request can name. */
 export const SAMPLERS = ['dpm-solver++2m', 'ddim', 'ddpm'] as const;
@@ -11,9 +11,9 @@ export function isSampler(name: string): name is SamplerName {
 }
 
 /** @throws RequestError naming the known ones. */
-export function requireSampler(name: string): SamplerName {
-  if (isSampler(name)) return name;
-  throw new RequestError(`Unknown sampler "${name}", expected one of: ${SAMPLERS.join(', ')}.`);
+export function requireSampler(name: unknown): SamplerName {
+  if (typeof name === 'string' && isSampler(name)) return name;
+  throw new RequestError(`sampler: expected one of ${SAMPLERS.join(', ')}, received ${describe(name)}.`);
 }
 
 /** Runs the sampler of that name; `eta` counts for DDIM alone. */
