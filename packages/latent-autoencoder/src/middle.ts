@@ -1,5 +1,5 @@
 // Shapes: B batch, h and w latent sides, C channels of the coarsest level.
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import type { Rng } from '@sgdiff/nn';
 import { attentionBlock, initAttentionBlock, type AttentionBlockParams } from './attention-block';
 import type { AutoencoderConfig } from './config';
