@@ -93,10 +93,7 @@ function gatedProduct(x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor1D | u
       const [x2, value, gate, phi, valueWeight, gateWeight] = saved as tf.Tensor2D[];
       const dValue = tf.mul(dy, tf.mul(gate!, phi!)) as tf.Tensor2D;
       const dGate = tf.mul(tf.mul(dy, value!), geluSlope(gate!, phi!)) as tf.Tensor2D;
-      const dx = tf.add(
-        tf.matMul(dValue, tf.transpose(valueWeight!)),
-        tf.matMul(dGate, tf.transpose(gateWeight!)),
-      );
+      const dx = tf.add(tf.matMul(dValue, tf.transpose(valueWeight!)), tf.matMul(dGate, tf.transpose(gateWeight!)));
       const grads: tf.Tensor[] = [dx, tf.concat([productOverRows(x2!, dValue), productOverRows(x2!, dGate)], 1)];
       if (bias) grads.push(tf.concat([sumRows(dValue), sumRows(dGate)]));
       return grads;
@@ -118,7 +115,9 @@ function normalCdf(x: tf.Tensor): tf.Tensor {
  * Φ(x) = sigmoid(x P(x²)) for x² up to the limit, beyond which Φ is 0 or 1 in float32: coefficients of P, highest
  * first. A minimax fit of degree 6; Φ is off by at most 2.4e-7 in float32, gelu by 6e-7.
  */
-const LOGIT_CDF = [3.56123751e-9, -2.64915924e-7, 7.91056829e-6, -1.10286849e-4, -6.70047589e-5, 7.26699787e-2, 1.59576757];
+const LOGIT_CDF = [
+  3.56123751e-9, -2.64915924e-7, 7.91056829e-6, -1.10286849e-4, -6.70047589e-5, 7.26699787e-2, 1.59576757,
+];
 const LOGIT_CDF_LIMIT = 30;
 
 /** d gelu / dx = Φ(x) + x φ(x). */

@@ -31,11 +31,20 @@ export type AdamW = {
  * @see arXiv:1711.05101, algorithm 2. As in PyTorch the decay is multiplied by the learning rate.
  */
 export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
-  const { learningRate, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, decayFilter = () => true } = options;
+  const {
+    learningRate,
+    beta1 = 0.9,
+    beta2 = 0.999,
+    eps = 1e-8,
+    weightDecay = 0.01,
+    decayFilter = () => true,
+  } = options;
   const entries = flattenParams(params);
   const variables = entries.map(({ path, tensor }) => {
     if (tensor instanceof tf.Variable) return tensor;
-    throw new TypeError(`createAdamW: expected "${path}" to be a tf.Variable, received a plain tensor. Use toVariables.`);
+    throw new TypeError(
+      `createAdamW: expected "${path}" to be a tf.Variable, received a plain tensor. Use toVariables.`,
+    );
   });
   const size = entries.reduce((total, { tensor }) => total + tensor.size, 0);
   const decays = tf.tidy(() => decayVector(entries, size, weightDecay, decayFilter));

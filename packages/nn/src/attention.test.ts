@@ -17,7 +17,9 @@ describe.each(['cpu', 'wasm'] as const)('scaledDotProductAttention on %s', (back
         tf.tidy(() => {
           const [q, k, v] = [normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 4)];
           const indices = tf.tensor1d(order, 'int32');
-          const shuffled = scaledDotProductAttention(q, tf.gather(k, indices, 1), tf.gather(v, indices, 1), { heads: 2 });
+          const shuffled = scaledDotProductAttention(q, tf.gather(k, indices, 1), tf.gather(v, indices, 1), {
+            heads: 2,
+          });
           expect(shuffled).toBeAllClose(scaledDotProductAttention(q, k, v, { heads: 2 }));
         });
       }),

@@ -86,7 +86,12 @@ export function scaledDotProductAttention(
   if (tf.getBackend() === 'wasm') return attentionOfProducts(q, k, v, heads, mask);
   const d = D / heads;
   return tf.tidy(() => {
-    const scores = tf.matMul(splitHeads(tf.mul(q, 1 / Math.sqrt(d)), heads), splitHeads(k, heads), false, true) as tf.Tensor3D; // [B h, N, M]
+    const scores = tf.matMul(
+      splitHeads(tf.mul(q, 1 / Math.sqrt(d)), heads),
+      splitHeads(k, heads),
+      false,
+      true,
+    ) as tf.Tensor3D; // [B h, N, M]
     const weights = tf.softmax(mask ? maskScores(scores, mask, heads) : scores);
     const y = mergeHeads(tf.matMul(weights, splitHeads(v, heads)) as tf.Tensor3D, heads); // [B, N, D]
     return mask ? tf.mul(y, attends(mask)) : y;

@@ -17,7 +17,9 @@ const shapes = fc
     stride: fc.integer({ min: 1, max: 3 }),
     sides: fc.record({ top: fc.nat(4), bottom: fc.nat(4), left: fc.nat(4), right: fc.nat(4) }),
   })
-  .filter(({ H, W, kernel, sides }) => H + sides.top + sides.bottom >= kernel && W + sides.left + sides.right >= kernel);
+  .filter(
+    ({ H, W, kernel, sides }) => H + sides.top + sides.bottom >= kernel && W + sides.left + sides.right >= kernel,
+  );
 
 describe.each(['cpu', 'wasm'] as const)('conv2d on %s', (backend) => {
   beforeAll(() => setupBackend(backend));
@@ -33,7 +35,9 @@ describe.each(['cpu', 'wasm'] as const)('conv2d on %s', (backend) => {
           const weight = normal(kernel, kernel, C, K);
           const ours = exchangedConv2d(x, weight, undefined, stride, sides);
           const dy = normal(...ours.shape);
-          const gradients = tf.grads((a, b) => exchangedConv2d(a as tf.Tensor4D, b as tf.Tensor4D, undefined, stride, sides));
+          const gradients = tf.grads((a, b) =>
+            exchangedConv2d(a as tf.Tensor4D, b as tf.Tensor4D, undefined, stride, sides),
+          );
           const [dx, dw] = gradients([x, weight], dy);
           const { value, grads } = patchProducts(x, weight, dy, stride, sides);
           expect(ours).toBeAllClose(value, { rtol: 1e-4, atol: 1e-4 }); // sums of up to 150 products
@@ -87,7 +91,11 @@ function patchProducts(
             if (row < 0 || row >= H || column < 0 || column >= W) continue;
             for (let c = 0; c < C; c++)
               for (let k = 0; k < K; k++) {
-                const at = [((b * H + row) * W + column) * C + c, ((di * kw + dj) * C + c) * K + k, ((b * h + i) * w + j) * K + k];
+                const at = [
+                  ((b * H + row) * W + column) * C + c,
+                  ((di * kw + dj) * C + c) * K + k,
+                  ((b * h + i) * w + j) * K + k,
+                ];
                 ys[at[2]!]! += xs[at[0]!]! * ws[at[1]!]!;
                 dxs[at[0]!]! += dys[at[2]!]! * ws[at[1]!]!;
                 dws[at[1]!]! += dys[at[2]!]! * xs[at[0]!]!;

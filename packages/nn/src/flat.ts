@@ -7,7 +7,10 @@ export function joinFlat(tensors: readonly tf.Tensor[]): tf.Tensor1D {
 }
 
 /** The inverse of `joinFlat`: pieces with the shapes of `like`. */
-export function splitFlat(flat: tf.Tensor1D, like: readonly { readonly shape: number[]; readonly size: number }[]): tf.Tensor[] {
+export function splitFlat(
+  flat: tf.Tensor1D,
+  like: readonly { readonly shape: number[]; readonly size: number }[],
+): tf.Tensor[] {
   return tf.tidy(() => {
     const sizes = like.map(({ size }) => size);
     if (sizes.length === 1) return [tf.reshape(flat, like[0]!.shape)];

@@ -42,8 +42,7 @@ const layers: Record<string, (inputs: Inputs) => tf.Tensor> = {
   layerNorm: ({ x, weight, bias }) => layerNorm({ weight: weight as tf.Tensor1D, bias: bias as tf.Tensor1D }, x!),
   silu: ({ x }) => silu(x!),
   gelu: ({ x }) => gelu(x!),
-  geglu: ({ x, weight, bias }) =>
-    geglu({ proj: { weight: weight as tf.Tensor2D, bias: bias as tf.Tensor1D } }, x!),
+  geglu: ({ x, weight, bias }) => geglu({ proj: { weight: weight as tf.Tensor2D, bias: bias as tf.Tensor1D } }, x!),
   scaledDotProductAttention: ({ q, k, v }) =>
     scaledDotProductAttention(q as tf.Tensor3D, k as tf.Tensor3D, v as tf.Tensor3D, { heads: 2 }),
   scaledDotProductAttentionMasked: ({ q, k, v, mask }) =>
@@ -100,7 +99,9 @@ describe.each(['cpu', 'wasm'] as const)('layers on %s', (backend) => {
         // Sums of some tens of float32 products of numbers around 1, against float64.
         const tolerance = { rtol: 2e-5, atol: 2e-5 };
         expect(layer(inputs)).toBeAllClose(unpack(golden.value), tolerance);
-        differentiable.forEach((input, i) => expect(grads[i]).toBeAllClose(unpack(golden.gradients[input]!), tolerance));
+        differentiable.forEach((input, i) =>
+          expect(grads[i]).toBeAllClose(unpack(golden.gradients[input]!), tolerance),
+        );
       });
     });
 

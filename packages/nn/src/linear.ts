@@ -48,7 +48,7 @@ export function linear<R extends tf.Rank>(params: LinearParams, x: tf.Tensor<R>)
  * @returns `[N, O]`. The caller disposes it.
  */
 export function matMulAdd(a: tf.Tensor2D, b: tf.Tensor2D, bias?: tf.Tensor1D): tf.Tensor2D {
-  const forward = (): tf.Tensor2D => (tf.fused.matMul({ a, b, bias }) as tf.Tensor2D);
+  const forward = (): tf.Tensor2D => tf.fused.matMul({ a, b, bias }) as tf.Tensor2D;
   if (tf.getBackend() !== 'wasm') return forward();
   return withGradient<tf.Tensor2D>(
     bias ? [a, b, bias] : [a, b],

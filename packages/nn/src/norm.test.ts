@@ -2,7 +2,16 @@ import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { setupBackend } from '@sgdiff/test-kit';
-import { createRng, groupNorm, groupNormSilu, initGroupNorm, initLayerNorm, layerNorm, ShapeError, silu } from './index';
+import {
+  createRng,
+  groupNorm,
+  groupNormSilu,
+  initGroupNorm,
+  initLayerNorm,
+  layerNorm,
+  ShapeError,
+  silu,
+} from './index';
 
 const rng = createRng('norm');
 const normal = (...shape: number[]): tf.Tensor =>
@@ -45,7 +54,10 @@ describe.each(['cpu', 'wasm'] as const)('normalisation on %s', (backend) => {
       const x = tf.add(normal(2, 5, 4), 1000);
       const params = { weight: normal(4) as tf.Tensor1D, bias: normal(4) as tf.Tensor1D };
       const options = { groups: 2, eps: 1e-6 };
-      expect(groupNormSilu(params, x, options)).toBeAllClose(silu(groupNorm(params, x, options)), { rtol: 1e-5, atol: 1e-5 });
+      expect(groupNormSilu(params, x, options)).toBeAllClose(silu(groupNorm(params, x, options)), {
+        rtol: 1e-5,
+        atol: 1e-5,
+      });
     });
   });
 

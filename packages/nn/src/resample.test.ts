@@ -25,7 +25,11 @@ describe.each(['cpu', 'wasm'] as const)('resampling on %s', (backend) => {
     expect(y).toBeAllClose([[[[0, 1, 2, 3, 4, 5, 6, 7]], [[8, 9, 10, 11, 12, 13, 14, 15]]]]);
     await expectNoLeak(() => [spaceToDepth(x, 2), depthToSpace(y, 2)]);
     const weights = tf.reshape(tf.range(1, 17), [1, 4, 2, 2]);
-    await checkGradients((a) => tf.tidy(() => depthToSpace(tf.square(spaceToDepth(a as tf.Tensor4D, 2)), 2)), [weights], { eps: 0.1 });
+    await checkGradients(
+      (a) => tf.tidy(() => depthToSpace(tf.square(spaceToDepth(a as tf.Tensor4D, 2)), 2)),
+      [weights],
+      { eps: 0.1 },
+    );
     tf.dispose([x, y, weights]);
   });
 

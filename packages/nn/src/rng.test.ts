@@ -8,9 +8,21 @@ const address = fc.array(fc.oneof(fc.integer(), fc.string({ maxLength: 12 })), {
 describe('philox4x32', () => {
   it.each([
     // Known answers of the authors' Random123 library (kat_vectors, philox4x32 10).
-    [[0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
-    [[0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff], [0xffffffff, 0xffffffff], [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]],
-    [[0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0], [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]],
+    [
+      [0, 0, 0, 0],
+      [0, 0],
+      [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8],
+    ],
+    [
+      [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff],
+      [0xffffffff, 0xffffffff],
+      [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd],
+    ],
+    [
+      [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344],
+      [0xa4093822, 0x299f31d0],
+      [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1],
+    ],
   ] as const)('gives the known answer for counter %j and key %j', (counter, key, answer) => {
     expect(philox4x32(counter, key)).toEqual(answer);
   });
@@ -19,7 +31,7 @@ describe('philox4x32', () => {
 describe('createRng', () => {
   it('keeps its stream: these numbers may never change, saved runs depend on them', () => {
     const rng = createRng('picture', 7, 0.5);
-    expect([rng.uint32(), rng.uint32(), rng.uint32()]).toEqual([3718014495,3782061037,1531960454]);
+    expect([rng.uint32(), rng.uint32(), rng.uint32()]).toEqual([3718014495, 3782061037, 1531960454]);
   });
 
   it('addresses a stream below by fork, whatever has been drawn', () => {
@@ -33,7 +45,20 @@ describe('createRng', () => {
   });
 
   it('gives different addresses different streams, also 1 and "1", "ab" and "a", "b"', () => {
-    const addresses = [[], [1], ['1'], ['ab'], ['a', 'b'], ['a'], [0], [-1], [1.5], ['a\0'], ['12345678'], ['123456789']];
+    const addresses = [
+      [],
+      [1],
+      ['1'],
+      ['ab'],
+      ['a', 'b'],
+      ['a'],
+      [0],
+      [-1],
+      [1.5],
+      ['a\0'],
+      ['12345678'],
+      ['123456789'],
+    ];
     const firsts = addresses.map((key) => createRng(...key).uint32());
     expect(new Set(firsts).size).toBe(addresses.length);
   });

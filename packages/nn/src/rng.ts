@@ -132,7 +132,10 @@ function absorb(key: Key, part: number | string): Key {
 }
 
 /** The block cipher: 128 random bits from a 128-bit counter and a 64-bit key. Exported for its known answers. */
-export function philox4x32(counter: readonly [number, number, number, number], key: readonly [number, number]): number[] {
+export function philox4x32(
+  counter: readonly [number, number, number, number],
+  key: readonly [number, number],
+): number[] {
   let [c0, c1, c2, c3] = counter;
   let [k0, k1] = key;
   for (let round = 0; round < 10; round++) {

@@ -18,7 +18,10 @@ beforeAll(() => setupBackend('cpu'));
 
 describe('float16', () => {
   it('rounds as numpy does, with subnormals, ties and infinities', () => {
-    const { single, bits } = readGolden<{ single: number[]; bits: number[] }>(import.meta.url, '../fixtures/float16.golden.json');
+    const { single, bits } = readGolden<{ single: number[]; bits: number[] }>(
+      import.meta.url,
+      '../fixtures/float16.golden.json',
+    );
     expect(Array.from(toFloat16(Float32Array.from(single)))).toEqual(bits);
   });
 
@@ -58,14 +61,19 @@ describe('safetensors', () => {
     );
     const names = fc.string({ minLength: 1, maxLength: 8 }).filter((name) => !name.startsWith('__'));
     fc.assert(
-      fc.property(fc.dictionary(names, tensor, { maxKeys: 4 }), fc.dictionary(names, fc.string()), fc.nat(3), (tensors, metadata, offset) => {
-        const bytes = encodeSafetensors(tensors, metadata);
-        const moved = new Uint8Array(bytes.length + offset);
-        moved.set(bytes, offset);
-        const back = decodeSafetensors(moved.subarray(offset));
-        expect({ ...back.tensors }).toEqual({ ...tensors });
-        expect({ ...back.metadata }).toEqual({ ...metadata });
-      }),
+      fc.property(
+        fc.dictionary(names, tensor, { maxKeys: 4 }),
+        fc.dictionary(names, fc.string()),
+        fc.nat(3),
+        (tensors, metadata, offset) => {
+          const bytes = encodeSafetensors(tensors, metadata);
+          const moved = new Uint8Array(bytes.length + offset);
+          moved.set(bytes, offset);
+          const back = decodeSafetensors(moved.subarray(offset));
+          expect({ ...back.tensors }).toEqual({ ...tensors });
+          expect({ ...back.metadata }).toEqual({ ...metadata });
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -78,7 +86,10 @@ describe('safetensors', () => {
         expect(decodeSafetensors(bytes).metadata).toEqual({ step: '7' });
         const loaded = paramsFromSafetensors(bytes);
         const back = restoreParams(tree, loaded);
-        expect(back.a).toBeAllClose(tree.a, { rtol: dtype === 'F32' ? 0 : 2 ** -11, atol: dtype === 'F32' ? 0 : 2 ** -25 });
+        expect(back.a).toBeAllClose(tree.a, {
+          rtol: dtype === 'F32' ? 0 : 2 ** -11,
+          atol: dtype === 'F32' ? 0 : 2 ** -25,
+        });
         expect(back.list[0]!.dtype).toBe('int32');
         tf.dispose([loaded, back]);
       }
@@ -102,7 +113,9 @@ describe('safetensors', () => {
       'decodeSafetensors: "w" of shape [2] expected 8 bytes at [0, 8], the file holds 4. Is it cut off?',
     );
     expect(message(bytes.subarray(0, 3))).toBe('decodeSafetensors: expected at least 8 bytes, received 3.');
-    expect(message(bytes.subarray(0, 20))).toMatch(/the header says \d+ bytes but the file has 20\. Is it cut off, or another format\?$/);
+    expect(message(bytes.subarray(0, 20))).toMatch(
+      /the header says \d+ bytes but the file has 20\. Is it cut off, or another format\?$/,
+    );
     expect(message(Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0, 91, 93))).toBe(
       'decodeSafetensors: expected a JSON object as header. Is the file of another format?',
     );

@@ -127,7 +127,9 @@ function parseMetadata(value: unknown): Record<string, string> {
 function parseTensor(name: string, value: unknown, bytes: Uint8Array, dataStart: number): SafeTensor {
   const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
   if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'I32') {
-    throw formatError(`decodeSafetensors: "${name}" has type ${String(dtype)}, expected F32, F16 or I32. Convert it first.`);
+    throw formatError(
+      `decodeSafetensors: "${name}" has type ${String(dtype)}, expected F32, F16 or I32. Convert it first.`,
+    );
   }
   if (!isSizes(shape) || !isSizes(offsets) || offsets.length !== 2) {
     throw formatError(`decodeSafetensors: "${name}" has no valid shape and data_offsets.`);

@@ -70,7 +70,10 @@ describe.each(['cpu', 'wasm'] as const)('training on %s', (backend) => {
     const kernel = tf.ones([2, 3]);
     const other = tf.ones([1]);
     expect(() => optimizer.step({ kernel, other })).toThrow(
-      new GradientError('AdamW.step: expected one gradient per weight. Missing: [bias]; unexpected: [other].', ['bias', 'other']),
+      new GradientError('AdamW.step: expected one gradient per weight. Missing: [bias]; unexpected: [other].', [
+        'bias',
+        'other',
+      ]),
     );
     expect(() => optimizer.step({ kernel, bias: other })).toThrow(
       'AdamW.step: expected bias of shape [3], received [1].',
@@ -154,7 +157,11 @@ describe.each(['cpu', 'wasm'] as const)('training on %s', (backend) => {
   });
 
   it('firstNonFinite names the first tensor with a NaN or an infinity', async () => {
-    const tree = { a: tf.tensor1d([1, 2]), b: { c: tf.tensor1d([1, -Infinity]), d: tf.scalar(NaN) }, i: tf.scalar(1, 'int32') };
+    const tree = {
+      a: tf.tensor1d([1, 2]),
+      b: { c: tf.tensor1d([1, -Infinity]), d: tf.scalar(NaN) },
+      i: tf.scalar(1, 'int32'),
+    };
     await expectNoLeak(async () => {
       expect(await firstNonFinite(tree)).toBe('b.c');
       expect(await firstNonFinite({ a: tree.a, d: tree.b.d })).toBe('d');

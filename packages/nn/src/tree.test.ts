@@ -18,7 +18,10 @@ beforeAll(() => setupBackend('cpu'));
 
 type Example = { down: { weight: tf.Tensor; bias?: tf.Tensor }[]; scale: tf.Tensor };
 
-const example = (): Example => ({ down: [{ weight: tf.ones([2, 3]), bias: tf.zeros([3]) }, { weight: tf.ones([4]) }], scale: tf.scalar(2) });
+const example = (): Example => ({
+  down: [{ weight: tf.ones([2, 3]), bias: tf.zeros([3]) }, { weight: tf.ones([4]) }],
+  scale: tf.scalar(2),
+});
 
 /** A tree's form: a leaf's size, or branches. */
 type Form = number | { [key: string]: Form } | Form[];
@@ -40,7 +43,12 @@ function grow(shape: Form): ParamTree {
 describe('flattenParams', () => {
   it('names each tensor by its key path, in the order of the keys', () => {
     const tree = example();
-    expect(flattenParams(tree).map(({ path }) => path)).toEqual(['down.0.weight', 'down.0.bias', 'down.1.weight', 'scale']);
+    expect(flattenParams(tree).map(({ path }) => path)).toEqual([
+      'down.0.weight',
+      'down.0.bias',
+      'down.1.weight',
+      'scale',
+    ]);
     expect(countParams(tree)).toBe(6 + 3 + 4 + 1);
     disposeParams(tree);
   });
@@ -106,7 +114,9 @@ describe('toVariables, cloneParams, disposeParams', () => {
     const tree = example();
     await expectNoLeak(() => [toVariables(tree), cloneParams(tree)]);
     const variables = toVariables(tree);
-    expect(flattenParams(variables).every(({ tensor }) => tensor instanceof tf.Variable && tensor.trainable)).toBe(true);
+    expect(flattenParams(variables).every(({ tensor }) => tensor instanceof tf.Variable && tensor.trainable)).toBe(
+      true,
+    );
     tf.tidy(() => (variables.scale as tf.Variable).assign(tf.scalar(7)));
     expect(tree.scale).toBeAllClose(2);
     disposeParams(variables);

@@ -12,7 +12,11 @@ type Values = { readonly shape: number[] | undefined; readonly data: ArrayLike<n
  * Shapes are compared where both sides have one (tensors and nested arrays; a flat array has none).
  * @returns `undefined` if all are close, else a message about the worst element.
  */
-export function describeDifference(received: unknown, expected: unknown, tolerance: Tolerance = {}): string | undefined {
+export function describeDifference(
+  received: unknown,
+  expected: unknown,
+  tolerance: Tolerance = {},
+): string | undefined {
   const { rtol = 1e-5, atol = 1e-6 } = tolerance;
   const a = valuesOf(received);
   const b = valuesOf(expected);
