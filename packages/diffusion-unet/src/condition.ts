@@ -84,7 +84,7 @@ export function prepareCondition(
   );
   if (keep && !params.nullToken) {
     throw new ShapeError(
-      `unet: expected no keep, since this network has no null condition, received keep of shape [${keep.shape}]. ` +
+      `unet: expected no keep, since this network has no null condition, received keep of shape [${keep.shape.join(', ')}]. ` +
         `Set nullToken in its config and train it with condition dropout.`,
     );
   }

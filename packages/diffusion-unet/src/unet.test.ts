@@ -172,7 +172,7 @@ describe('unet', () => {
 describe('unet says what does not fit', () => {
   it('latents', () => {
     expect(() => unet(params, config, tf.zeros([2, 4, 3, 3]), t, condition)).toThrow(
-      'unet: expected x of shape [B, h, w, 3] with sides that are multiples of 2, received [2,4,3,3].',
+      'unet: expected x of shape [B, h, w, 3] with sides that are multiples of 2, received [2, 4, 3, 3].',
     );
   });
 

@@ -136,7 +136,7 @@ export function unet(
   if (x.rank !== 4 || c !== config.inChannels || h0 % multiple !== 0 || w0 % multiple !== 0) {
     throw new ShapeError(
       `unet: expected x of shape [B, h, w, ${config.inChannels}] with sides that are multiples of ${multiple}, ` +
-        `received [${x.shape}].`,
+        `received [${x.shape.join(', ')}].`,
     );
   }
   expectShape('unet', { t }, { t: [B] });

@@ -66,10 +66,16 @@ describe('encode and decode', () => {
     tf.dispose([images, wrong, latents]);
   });
 
+  it('say what shape of latents they need', () => {
+    expect(() => decode(params, config, tf.zeros([1, 2, 2, 4]))).toThrow(
+      'decode: expected latents of shape [B, h, w, 2], received [1, 2, 2, 4].',
+    );
+  });
+
   it('say what shape of images they need', () => {
     const images = tf.zeros([1, 6, 8, 3]) as tf.Tensor4D;
     expect(() => encode(params, config, images)).toThrow(
-      'encode: expected images of shape [B, H, W, 3] with sides that are multiples of 4, received [1,6,8,3]. ' +
+      'encode: expected images of shape [B, H, W, 3] with sides that are multiples of 4, received [1, 6, 8, 3]. ' +
         'Resize or pad the images.',
     );
   });
@@ -94,6 +100,7 @@ describe('initAutoencoder', () => {
     ],
     [{ attentionLevels: [2] }, 'AutoencoderConfig: expected attentionLevels between 0 and 1, received 2.'],
     [{ codebookSize: 0 }, 'AutoencoderConfig: expected codebookSize to be a whole number above 0, received 0.'],
+    [{ codeGroups: 3 }, 'AutoencoderConfig: expected codeGroups to divide embedDim (2), received 3.'],
     [{ channelMults: [] }, 'AutoencoderConfig: expected channelMults.length to be a whole number above 0, received 0.'],
   ])('refuses %j', (change, message) => {
     expect(() => initAutoencoder({ ...config, ...change }, createRng(0))).toThrow(message);

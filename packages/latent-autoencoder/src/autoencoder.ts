@@ -1,7 +1,7 @@
-// Shapes: B batch, H and W image sides, h and w latent sides (H and W over the downsampling factor), D width of a code.
+// Shapes: B batch, H and W image sides, h and w latent sides (H and W over the downsampling factor), D latent channels.
 import * as tf from '@tensorflow/tfjs-core';
 import { conv2d, initConv2d, ShapeError, type Conv2dParams, type Rng } from '@sgdiff/nn';
-import { checkConfig, downsamplingFactor, type AutoencoderConfig } from './config';
+import { checkConfig, codeWidth, downsamplingFactor, type AutoencoderConfig } from './config';
 import { decoder, initDecoder, type DecoderParams } from './decoder';
 import { encoder, initEncoder, type EncoderParams } from './encoder';
 import { initQuantizer, lookUpCodes, quantize, type QuantizerParams } from './quantizer';
@@ -10,7 +10,7 @@ import { initQuantizer, lookUpCodes, quantize, type QuantizerParams } from './qu
 export type AutoencoderParams = {
   readonly encoder: EncoderParams;
   readonly quantConv: Conv2dParams; // [1, 1, Z, D]
-  readonly quantize: QuantizerParams; // embedding.weight [K, D]
+  readonly quantize: QuantizerParams; // embedding.weight [K, D / codeGroups]
   readonly postQuantConv: Conv2dParams; // [1, 1, D, Z]
   readonly decoder: DecoderParams;
 };
@@ -25,7 +25,7 @@ export function initAutoencoder(config: AutoencoderConfig, rng: Rng): Autoencode
   return {
     encoder: initEncoder(config, rng.fork('encoder')),
     quantConv: initConv2d(1, config.zChannels, config.embedDim, rng.fork('quantConv')),
-    quantize: initQuantizer(config.codebookSize, config.embedDim, rng.fork('quantize')),
+    quantize: initQuantizer(config.codebookSize, codeWidth(config), rng.fork('quantize')),
     postQuantConv: initConv2d(1, config.embedDim, config.zChannels, rng.fork('postQuantConv')),
     decoder: initDecoder(config, rng.fork('decoder')),
   };
@@ -45,7 +45,7 @@ export function encode(params: AutoencoderParams, config: AutoencoderConfig, ima
   if (images.rank !== 4 || channels !== config.imageChannels || H % factor !== 0 || W % factor !== 0) {
     throw new ShapeError(
       `encode: expected images of shape [B, H, W, ${config.imageChannels}] with sides that are multiples of ${factor}, ` +
-        `received [${images.shape}]. Resize or pad the images.`,
+        `received [${images.shape.join(', ')}]. Resize or pad the images.`,
     );
   }
   return tf.tidy(() => conv2d(params.quantConv, encoder(params.encoder, config, images))); // [B, h, w, D]
@@ -56,20 +56,25 @@ export function encode(params: AutoencoderParams, config: AutoencoderConfig, ima
  *
  * @param z `[B, h, w, D]`, float32, such as encode or the sampler gave, in the codebook's scale.
  * @returns `[B, H, W, 3]`, about [-1, 1] but not clamped. The caller disposes it.
- * @throws ShapeError if `z` is not as wide as the codes.
+ * @throws ShapeError if `z` has other channels than the config.
  */
 export function decode(params: AutoencoderParams, config: AutoencoderConfig, z: tf.Tensor4D): tf.Tensor4D {
+  if (z.rank !== 4 || z.shape[3] !== config.embedDim) {
+    throw new ShapeError(
+      `decode: expected latents of shape [B, h, w, ${config.embedDim}], received [${z.shape.join(', ')}].`,
+    );
+  }
   return tf.tidy(() => decodeQuantized(params, config, quantize(params, z).zQ));
 }
 
 /**
  * Images of codebook indices.
  *
- * @param indices `[B, h, w]`, int32.
+ * @param indices `[B, h, w·S]`, int32, as `quantize` gives them; S = codeGroups.
  * @returns `[B, H, W, 3]`. The caller disposes it.
  */
 export function decodeIndices(params: AutoencoderParams, config: AutoencoderConfig, indices: tf.Tensor3D): tf.Tensor4D {
-  return tf.tidy(() => decodeQuantized(params, config, lookUpCodes(params, indices) as tf.Tensor4D));
+  return tf.tidy(() => decodeQuantized(params, config, lookUpCodes(params, indices, config.embedDim)));
 }
 
 /** Images of latents that already are codes: `[B, h, w, D]` to `[B, H, W, 3]`. The caller disposes the result. */

@@ -23,8 +23,13 @@ export type AutoencoderConfig = {
   readonly middle?: 'attention' | 'blocks' | 'none';
   /** Channels between the two halves and the two 1×1 convolutions around the quantiser. */
   readonly zChannels: number;
-  /** Channels of a code and of the latents. */
+  /** Channels of the latents. */
   readonly embedDim: number;
+  /**
+   * Codes per position: the channels are cut into so many equal parts, and each is replaced by a code of its own out of
+   * the one codebook. 1 unless given. Two codes of 4 channels say as much as one of 8 from a codebook of the square size.
+   */
+  readonly codeGroups?: number;
   readonly codebookSize: number;
   /** Groups of every GroupNorm; divides every width. */
   readonly groups: number;
@@ -75,6 +80,11 @@ export function decoderResBlocks(config: AutoencoderConfig): number {
   return config.decoderResBlocks ?? config.numResBlocks + 1;
 }
 
+/** Channels of one code. */
+export function codeWidth(config: AutoencoderConfig): number {
+  return config.embedDim / (config.codeGroups ?? 1);
+}
+
 /** Width of each level, finest first. */
 export function levelWidths(config: AutoencoderConfig): number[] {
   return config.channelMults.map((mult) => config.baseChannels * mult);
@@ -89,6 +99,7 @@ export function checkConfig(config: AutoencoderConfig): void {
     decoderResBlocks: decoderResBlocks(config),
     zChannels: config.zChannels,
     embedDim: config.embedDim,
+    codeGroups: config.codeGroups ?? 1,
     codebookSize: config.codebookSize,
     groups: config.groups,
     'channelMults.length': config.channelMults.length,
@@ -99,6 +110,11 @@ export function checkConfig(config: AutoencoderConfig): void {
         `AutoencoderConfig: expected ${field} to be a whole number above 0, received ${value}.`,
       );
     }
+  }
+  if (!Number.isInteger(codeWidth(config))) {
+    throw new AutoencoderConfigError(
+      `AutoencoderConfig: expected codeGroups to divide embedDim (${config.embedDim}), received ${config.codeGroups}.`,
+    );
   }
   if (![1, 2, 4].includes(config.stem)) {
     throw new AutoencoderConfigError(`AutoencoderConfig: expected stem to be 1, 2 or 4, received ${config.stem}.`);

@@ -15,7 +15,7 @@ export function autoencoderFlops(config: AutoencoderConfig, sizePx: number): Aut
   const total = { encode: 0, decode: 0 };
   for (const { path, shape } of autoencoderTensors(config)) {
     const half = path.startsWith('encoder') || path.startsWith('quantConv') ? 'encode' : 'decode';
-    if (path === 'quantize.embedding.weight') total.decode += 2 * latent ** 2 * shape[0]! * shape[1]!;
+    if (path === 'quantize.embedding.weight') total.decode += 2 * latent ** 2 * shape[0]! * config.embedDim;
     if (shape.length !== 4) continue;
     const side = outputSide(path, finest, latent);
     total[half] += 2 * side ** 2 * shape[0]! * shape[1]! * shape[2]! * shape[3]!;

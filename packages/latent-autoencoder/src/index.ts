@@ -1,5 +1,6 @@
 export {
   AutoencoderConfigError,
+  codeWidth,
   downsamplingFactor,
   pictureBookAutoencoderConfig,
   publishedVqF8Config,

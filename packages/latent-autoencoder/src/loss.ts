@@ -1,4 +1,4 @@
-// Shapes: B batch, H and W image sides, h and w latent sides, D width of a code.
+// Shapes: B batch, H and W image sides, h and w latent sides, D latent channels.
 import * as tf from '@tensorflow/tfjs-core';
 import { decodeQuantized, encode, type AutoencoderParams } from './autoencoder';
 import type { AutoencoderConfig } from './config';
@@ -31,7 +31,7 @@ export type AutoencoderLoss = {
   readonly codebook: tf.Scalar;
   /** Mean absolute error of the pixels, whatever its weight. */
   readonly l1: tf.Scalar;
-  /** Codes in use, `[B, h, w]`, int32. */
+  /** Codes in use, `[B, h, w·S]`, int32; S = codeGroups. */
   readonly indices: tf.Tensor3D;
   /** Latents before quantisation, `[B, h, w, D]`. */
   readonly latents: tf.Tensor4D;
@@ -60,7 +60,7 @@ export function autoencoderLoss(
     const latents = encode(params, config, images); // [B, h, w, D]
     const { zQ, indices } = quantize(params, latents);
     const decoded = decodeQuantized(params, config, zQ); // [B, H, W, 3]
-    const codes = lookUpCodes(params, indices) as tf.Tensor4D; // [B, h, w, D]
+    const codes = lookUpCodes(params, indices, config.embedDim); // [B, h, w, D]
     const codebookLoss = quantizationLoss(
       latents,
       codes,

@@ -60,6 +60,20 @@ describe('quantize', () => {
     expect(dz).toBeAllClose([1, 2, 3, 4], { rtol: 0, atol: 0 });
   });
 
+  it('quantises the parts of a wide latent each on its own', () => {
+    const params = book([
+      [0, 0],
+      [1, 1],
+    ]);
+    const z = tf.tensor4d([0.1, 0.2, 0.9, 0.7, 2, 2, -3, 0], [1, 1, 2, 4]);
+    const { zQ, indices } = quantize(params, z);
+    expect(indices.shape).toEqual([1, 1, 4]);
+    expect(Array.from(indices.dataSync())).toEqual([0, 1, 1, 0]);
+    expect(zQ.shape).toEqual([1, 1, 2, 4]);
+    expect(zQ).toBeAllClose([0, 0, 1, 1, 1, 1, 0, 0], { rtol: 0, atol: 0 });
+    expect(lookUpCodes(params, indices, 4)).toBeAllClose(zQ, { rtol: 0, atol: 0 });
+  });
+
   it('leaves nothing behind', async () => {
     const params = book([[0, 0]]);
     const z = tf.zeros([1, 2, 2, 2]) as tf.Tensor4D;
@@ -71,7 +85,7 @@ describe('quantize', () => {
   it('says which width it needs', () => {
     const params = book([[0, 0]]);
     expect(() => quantize(params, tf.zeros([1, 2, 2, 3]) as tf.Tensor4D)).toThrow(
-      'quantize: expected z of shape [B, h, w, 2], received [1,2,2,3]. Pass what encode returned.',
+      'quantize: expected z of shape [B, h, w, c] with c a multiple of 2, received [1, 2, 2, 3]. Pass what encode returned.',
     );
   });
 });
@@ -93,7 +107,7 @@ describe('lookUpCodes', () => {
   it('gives the chosen rows, with gradients to the codebook', async () => {
     const indices = tf.tensor3d([2, 0, 2, 1], [1, 2, 2], 'int32');
     const look = (weight: tf.Tensor): tf.Tensor =>
-      lookUpCodes({ quantize: { embedding: { weight: weight as tf.Tensor2D } } }, indices);
+      lookUpCodes({ quantize: { embedding: { weight: weight as tf.Tensor2D } } }, indices, 2);
     const weight = tf.tensor2d([1, 2, 3, 4, 5, 6], [3, 2]);
     expect(look(weight)).toBeAllClose([5, 6, 1, 2, 5, 6, 3, 4], { rtol: 0, atol: 0 });
     await checkGradients(look, [weight]);

@@ -67,6 +67,7 @@ describe('autoencoderTensors', () => {
   it.each<[string, AutoencoderConfig]>([
     ['tiny', tiny],
     ['a patch stem and no middle', { ...tiny, stem: 2, middle: 'none', decoderResBlocks: 1 }],
+    ['two codes per position', { ...tiny, embedDim: 4, codeGroups: 2 }],
     ['a middle without attention', { ...tiny, attentionLevels: [], middle: 'blocks' }],
     ['picture-book', pictureBookAutoencoderConfig],
   ])('lists exactly what initAutoencoder makes: %s', (_, config) => {

@@ -1,4 +1,4 @@
-import { decoderResBlocks, levelWidths, type AutoencoderConfig } from './config';
+import { codeWidth, decoderResBlocks, levelWidths, type AutoencoderConfig } from './config';
 
 /** One weight of a model: where it is in our tree, and its shape in our layout (convolutions HWIO). */
 export type TensorEntry = { readonly path: string; readonly shape: readonly number[] };
@@ -57,7 +57,7 @@ export function autoencoderTensors(config: AutoencoderConfig): TensorEntry[] {
     ...norm('encoder.normOut', coarsest),
     ...conv('encoder.convOut', 3, coarsest, config.zChannels),
     ...conv('quantConv', 1, config.zChannels, config.embedDim),
-    { path: 'quantize.embedding.weight', shape: [config.codebookSize, config.embedDim] },
+    { path: 'quantize.embedding.weight', shape: [config.codebookSize, codeWidth(config)] },
     ...conv('postQuantConv', 1, config.embedDim, config.zChannels),
     ...conv('decoder.convIn', 3, config.zChannels, coarsest),
     ...mid('decoder.mid'),
