@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 
-// Inside the package, so that the examples' imports resolve as a reader's would.
-const folder = mkdtempSync(join(import.meta.dirname, '.readme-'));
+// Below the package, so that imports resolve as a reader's would; in node_modules, so that no other tool looks at it.
+const folder = mkdtempSync(join(import.meta.dirname, '../node_modules/.readme-'));
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
 const examples = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code);
 
@@ -15,11 +15,11 @@ it.each(examples.map((code, i) => ({ number: i + 1, code })))(
   'README example $number runs',
   async ({ number, code }) => {
     const path = join(folder, `example-${number}.ts`);
-    const local = code.replace(/'@sgdiff\/metrics'/g, "'../index'");
+    const local = code.replace(/'@sgdiff\/metrics'/g, "'../../src/index'");
     writeFileSync(path, local);
     const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
     await import(/* @vite-ignore */ path);
-    const printed = log.mock.calls.map((values) => values);
+    const printed = [...log.mock.calls];
     log.mockRestore();
     expect(printed.length).toBeGreaterThan(0);
     if (number === 1) {
