@@ -12,22 +12,34 @@ export class CliError extends Error {
   }
 }
 
-/** Errors of our packages whose message is meant for the user as it is. */
-const USER_ERRORS = new Set([
-  'CliError',
-  'SceneGraphError',
-  'VocabularyError',
-  'ModelError',
-  'RecordError',
-  'SamplerError',
+/** Errors of our packages, whose message is meant for the user as it is. */
+export const USER_ERRORS: ReadonlySet<string> = new Set([
+  'AbortError', // SamplingAbortedError
+  'AutoencoderConfigError',
   'CheckpointError',
+  'CliError',
+  'CodebookError',
+  'GradientError',
+  'LatentStatisticsError',
   'MetricsError',
+  'ModelError',
+  'PackError',
+  'PictureBookError',
+  'PretrainError',
+  'RequestError',
+  'SamplerError',
+  'SceneGraphError',
+  'SgEncoderError',
+  'ShapeError',
+  'UnetConfigError',
+  'VocabularyError',
 ]);
 
-/** What to print for an error, and the exit code of the process. */
+/** What to print for an error, and the exit code of the process. Where it came from is shown only when asked for. */
 export function describeError(error: unknown, verbose: boolean): { message: string; exitCode: number } {
   if (!(error instanceof Error)) return { message: String(error), exitCode: 1 };
   const exitCode = error instanceof CliError ? error.exitCode : 1;
-  if (USER_ERRORS.has(error.name) && !verbose) return { message: error.message, exitCode };
-  return { message: error.stack ?? error.message, exitCode };
+  if (verbose) return { message: error.stack ?? error.message, exitCode };
+  if (USER_ERRORS.has(error.name)) return { message: error.message, exitCode };
+  return { message: `unexpected ${error.name}: ${error.message}\nRepeat with --verbose to see where it came from.`, exitCode };
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
-import { dirname, isAbsolute, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { CliError } from './errors';
 
 /** A path as the user typed it, resolved from the folder the user stands in. */
@@ -37,14 +37,21 @@ export function ensureFolder(path: string): void {
   }
 }
 
-/** Fails early, before any work, when nothing can be written to the folder. */
+/**
+ * Fails early, before any work, when nothing can be written to the folder. Does not make it: what fails later leaves
+ * no empty folder behind.
+ */
 export function requireWritableFolder(path: string): void {
-  ensureFolder(path);
-  const probe = `${path}/.write-test-${process.pid}`;
+  let there = path;
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  if (!statSync(there).isDirectory()) {
+    throw new CliError(`Cannot write to the folder ${path}: ${there} is a file. Choose another folder.`);
+  }
+  const probe = join(there, `.sgdiff-write-test-${process.pid}`);
   try {
     closeSync(openSync(probe, 'w'));
   } catch (error) {
-    throw new CliError(`Cannot write to the folder ${path}: ${messageOf(error)}. Choose another one with --out.`, { cause: error });
+    throw new CliError(`Cannot write to the folder ${path}: ${messageOf(error)}. Choose another folder.`, { cause: error });
   } finally {
     rmSync(probe, { force: true });
   }
@@ -57,7 +64,16 @@ export function readUserText(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new CliError(`Could not read ${path}: ${messageOf(error)}.`, { cause: error });
+    throw new CliError(`Could not read ${path}: ${messageOf(error)}. Is it readable?`, { cause: error });
+  }
+}
+
+/** JSON that this command wrote itself. */
+export function readOwnJson(path: string, remedy: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new CliError(`${path} cannot be read: ${messageOf(error)}. ${remedy}`, { cause: error });
   }
 }
 

@@ -3,6 +3,9 @@ import { buildProgram } from './program';
 import { describeError } from './errors';
 import { isTrainingWorker, serveAsWorker } from './training/data-parallel';
 
+// `sgdiff … | head` closes the pipe early: whoever reads has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
 if (isTrainingWorker()) await serveAsWorker();
 else await runCommand();
 

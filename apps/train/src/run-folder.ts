@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { paramsFromSafetensors, paramsToSafetensors, restoreParams, type ParamTree } from '@sgdiff/nn';
+import { CheckpointError, paramsFromSafetensors, paramsToSafetensors, restoreParams, type ParamTree } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { CliError } from './errors';
-import { writeFileAtomic } from './files';
+import { readOwnJson, writeFileAtomic } from './files';
 
 export const STAGES = ['autoencoder', 'pretrain', 'detector', 'diffusion'] as const;
 export type StageName = (typeof STAGES)[number];
@@ -38,21 +38,36 @@ export async function writeStage(run: RunFolder, params: ParamTree, record: Stag
   writeFileAtomic(join(folder, 'stage.json'), `${JSON.stringify(record, null, 2)}\n`);
 }
 
+export function hasStage(run: RunFolder, name: StageName): boolean {
+  return existsSync(join(run.stage(name), 'stage.json'));
+}
+
 export function readStageRecord(run: RunFolder, name: StageName): StageRecord {
   const path = join(run.stage(name), 'stage.json');
   if (!existsSync(path)) {
     throw new CliError(`${run.path} holds no trained "${name}" (no ${path}). Run "sgdiff train ${name}" first.`);
   }
-  return JSON.parse(readFileSync(path, 'utf8')) as StageRecord;
+  return readOwnJson(path, REMEDY(name)) as StageRecord;
 }
 
 /** The trained weights of a stage in the shape of `template`, which is borrowed. The caller disposes the result. */
 export function readStageWeights<T extends ParamTree>(run: RunFolder, name: StageName, template: T): T {
   readStageRecord(run, name);
-  const tensors = paramsFromSafetensors(readFileSync(join(run.stage(name), 'weights.safetensors')));
+  const path = join(run.stage(name), 'weights.safetensors');
+  if (!existsSync(path)) throw new CliError(`${path} is missing. ${REMEDY(name)}`);
+  let tensors: Record<string, tf.Tensor> = {};
   try {
+    tensors = paramsFromSafetensors(readFileSync(path));
     return restoreParams(template, tensors);
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    throw new CliError(
+      `${path} cannot be used: ${error.message} Give the --config that "${name}" was trained with; if the file is damaged: ${REMEDY(name)}`,
+      { cause: error },
+    );
   } finally {
     tf.dispose(tensors);
   }
 }
+
+const REMEDY = (name: StageName): string => `Run "sgdiff train ${name} --resume": it writes the weights of the last checkpoint again.`;

@@ -1,5 +1,6 @@
 import { addObject, parseSceneText, relate, removeObject, renameObject, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
 import { CliError } from '../errors';
+import { naming } from './generate';
 
 /**
  * A change of a graph in words:
@@ -7,21 +8,27 @@ import { CliError } from '../errors';
  * - `+ tree behind sheep` adds a relation, and its words where the graph has none of them yet,
  * - `- boat` removes an object and its relations.
  *
- * @throws CliError for words that are not there, SceneGraphError for words the model does not know.
+ * @throws CliError for words that are not in the graph or that the model does not know, SceneGraphError for what cannot be done.
  */
 export function applyChange(graph: SceneGraph, change: string, vocabulary: Vocabulary): SceneGraph {
   const text = change.trim();
   const rename = /^(.+?)\s*->\s*(.+)$/.exec(text);
   if (rename) {
     const [, from, to] = rename;
-    requireWord(to, vocabulary);
+    if (vocabulary.objectIndex(to) === undefined) {
+      // The parser's message suggests the nearest words.
+      naming(`The change "${change}"`, () => parseSceneText(quoted(to), { vocabulary }));
+    }
     return positionsOf(graph, from).reduce((changed, position) => renameObject(changed, position, to), graph);
   }
   if (text.startsWith('-')) {
     const positions = positionsOf(graph, text.slice(1).trim());
     return [...positions].reverse().reduce((changed, position) => removeObject(changed, position), graph);
   }
-  if (text.startsWith('+')) return addRelations(graph, parseSceneText(text.slice(1).trim(), { vocabulary }));
+  if (text.startsWith('+')) {
+    const words = text.slice(1).trim();
+    return addRelations(graph, naming(`The change "${change}"`, () => parseSceneText(words, { vocabulary })));
+  }
   throw new CliError(`Cannot read the change "${change}". Write "sheep -> zebra", "+ tree behind sheep" or "- boat".`);
 }
 
@@ -37,11 +44,9 @@ function positionsOf(graph: SceneGraph, name: string): number[] {
   return found;
 }
 
-function requireWord(word: string, vocabulary: Vocabulary): void {
-  if (vocabulary.objectIndex(word) === undefined) {
-    // The parser's message suggests the nearest words.
-    parseSceneText(word, { vocabulary });
-  }
+/** As one word of the text form, whatever is in it. */
+function quoted(word: string): string {
+  return `"${word.replace(/["\\]/g, '\\$&')}"`;
 }
 
 /** Relations of `added` put into `graph`; the first object of the same word is meant, new words become new objects. */

@@ -4,14 +4,17 @@ import { disposeParams, paramsToSafetensors, type ParamTree } from '@sgdiff/nn';
 import { MODEL_FORMAT, type ModelFile, type ModelManifest } from '@sgdiff/pipeline';
 import { vocabularyToJson } from '@sgdiff/sg-schema';
 import type { PictureBookConfig } from '../configs/config';
+import { differences } from '../configs/differences';
+import { CliError } from '../errors';
 import { requireWritableFolder, sha256, writeFileAtomic } from '../files';
-import { readStageRecord, STAGES, type RunFolder, type StageName } from '../run-folder';
+import { readStageRecord, STAGES, type RunFolder, type StageName, type StageRecord } from '../run-folder';
 import { pictureBookDetector, trainedAutoencoder, trainedDetector, trainedPretrain, trainedUnet } from '../stages/open-stage';
 import type { Terminal } from '../terminal';
 
 /** Writes the model folder of a trained run: half precision weights, vocabulary, and last `model.json` with all hashes. */
 export async function exportModel(config: PictureBookConfig, run: RunFolder, out: string, name: string, terminal: Terminal): Promise<void> {
-  const records = Object.fromEntries(STAGES.map((stage) => [stage, readStageRecord(run, stage)])) as Record<StageName, ReturnType<typeof readStageRecord>>;
+  const records = Object.fromEntries(STAGES.map((stage) => [stage, readStageRecord(run, stage)])) as Record<StageName, StageRecord>;
+  requireTrainedConfig(config, records);
   requireWritableFolder(out);
   const files: Record<string, ModelFile> = {};
   const write = (file: string, bytes: Uint8Array): void => {
@@ -21,19 +24,19 @@ export async function exportModel(config: PictureBookConfig, run: RunFolder, out
   const writeWeights = async (file: string, params: ParamTree): Promise<void> => {
     write(file, await paramsToSafetensors(params, { dtype: 'F16' }));
   };
-  write('vocab.json', new TextEncoder().encode(`${JSON.stringify(vocabularyToJson(pictureBookVocabulary()))}\n`));
   const pretrain = trainedPretrain(config, run);
   const autoencoder = trainedAutoencoder(config, run);
   const unet = trainedUnet(config, run);
-  const detector = trainedDetector(config, run);
+  const detector = records.has('detector') ? trainedDetector(config, run) : undefined;
   try {
+    write('vocab.json', new TextEncoder().encode(`${JSON.stringify(vocabularyToJson(pictureBookVocabulary()))}\n`));
     await writeWeights('encoder.safetensors', pretrain.encoder);
     await writeWeights('image-encoder.safetensors', pretrain.image);
     await writeWeights('autoencoder.safetensors', autoencoder);
     await writeWeights('unet.safetensors', unet);
-    await writeWeights('detector.safetensors', detector);
+    if (detector) await writeWeights('detector.safetensors', detector);
   } finally {
-    for (const params of [pretrain, autoencoder, unet, detector]) disposeParams(params);
+    for (const params of [pretrain, autoencoder, unet, detector]) if (params) disposeParams(params);
   }
   const { diffusion } = config;
   const manifest: ModelManifest = {
@@ -44,7 +47,7 @@ export async function exportModel(config: PictureBookConfig, run: RunFolder, out
     imageSize: config.data.size,
     schedule: diffusion.schedule,
     prediction: diffusion.prediction,
-    latentScale: records.diffusion.facts['latentScale'] as number,
+    latentScale: records.get('diffusion')?.facts['latentScale'] as number,
     defaults: { sampler: 'dpm-solver++2m', steps: diffusion.samplingSteps, guidanceScale: diffusion.guidanceScale },
     parts: {
       encoder: config.pretrain.model.encoder,
@@ -52,19 +55,28 @@ export async function exportModel(config: PictureBookConfig, run: RunFolder, out
       unet: diffusion.model,
       evaluation: {
         pretrain: config.pretrain.model,
-        detector: pictureBookDetector(config),
-        thresholds: records.detector.facts['thresholds'],
+        ...(detector ? { detector: pictureBookDetector(config), thresholds: records.get('detector')?.facts['thresholds'] } : {}),
         data: config.data,
       },
     },
     files,
-    training: STAGES.map((stage) => {
-      const { step, steps, seconds, backend } = records[stage];
-      return { stage, step, steps, seconds, backend };
-    }),
+    training: [...records.values()].map(({ stage, step, steps, seconds, backend }) => ({ stage, step, steps, seconds, backend })),
   };
   writeFileAtomic(join(out, 'model.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
   terminal.say(`Wrote ${out}: ${(bytes / 1e6).toFixed(1)} MB in ${Object.keys(files).length + 1} files.`);
   terminal.result({ model: out, bytes, files: Object.keys(files) });
+}
+
+/** What shapes the weights and their use must be as it was in training; the defaults for drawing may be chosen anew. */
+function requireTrainedConfig(config: PictureBookConfig, records: Readonly<Record<StageName, StageRecord>>): void {
+  const fixed = (stage: unknown): unknown => {
+    const { model, prediction, schedule } = stage as { model?: unknown; prediction?: unknown; schedule?: unknown };
+    return { model, prediction, schedule };
+  };
+  for (const stage of STAGES) {
+    const changed = differences(fixed(records[stage].config), fixed(config[stage]), stage);
+    if (changed.length === 0) continue;
+    throw new CliError(`The stage "${stage}" was trained with another config:\n${changed.join('\n')}\nGive the --config that it was trained with.`);
+  }
 }

@@ -1,6 +1,6 @@
 import { basename, extname, join } from 'node:path';
 import { parseRecord, RequestError, requireSampler, type GenerateOptions, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
-import { parseSceneGraphs, parseSceneText, sceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
+import { parseSceneGraphs, parseSceneText, SceneGraphError, sceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
 import { readFileSync, existsSync, statSync } from 'node:fs';
 import type { BackendChoice } from '../backend';
 import { CliError } from '../errors';
@@ -23,12 +23,24 @@ export type DrawnPicture = { readonly path: string; readonly seed: number; reado
 
 /** Reads graphs from a JSON file (one or a list, sg2im's form), or from text like `sheep standing on grass; tree behind sheep`. */
 export function readGraphs(input: string, path: string, vocabulary: Vocabulary, maxTriples: number): readonly SceneGraph[] {
-  if (!existsSync(path) && /\s/.test(input) && extname(input) !== '.json') return [parseSceneText(input, { vocabulary, maxTriples })];
+  if (!existsSync(path) && /\s/.test(input) && extname(input) !== '.json') {
+    return naming(`The graph "${input}"`, () => [parseSceneText(input, { vocabulary, maxTriples })]);
+  }
   const text = readUserText(path, 'The graph file');
+  const graphs = naming(path, () => parseSceneGraphs(text, { vocabulary, maxTriples }));
+  if (graphs.length === 0) throw new CliError(`${path}: expected a graph or a list of graphs, received an empty list. Put a graph into it.`);
+  return graphs;
+}
+
+/** Says where the graph came from, in place of the function that read it. */
+export function naming<T>(where: string, parse: () => T): T {
   try {
-    return parseSceneGraphs(text, { vocabulary, maxTriples });
+    return parse();
   } catch (error) {
-    throw new CliError(`${path}: ${messageOf(error)}`, { cause: error });
+    if (!(error instanceof SceneGraphError)) throw error;
+    const lines = error.issues.map(({ message }) => message);
+    const text = lines.length === 1 ? lines[0] : `${lines.length} problems.\n${lines.map((line) => `- ${line}`).join('\n')}`;
+    throw new CliError(`${where}: ${text}`, { cause: error });
   }
 }
 
@@ -40,7 +52,6 @@ export async function drawGraphs(
   options: DrawOptions,
   terminal: Terminal,
 ): Promise<{ images: DrawnPicture[]; strip?: string }> {
-  requireWritableFolder(options.out);
   const { seed = 0, steps, sampler, guidanceScale, eta } = options;
   const settings: GenerateOptions = {
     seed,
@@ -49,6 +60,7 @@ export async function drawGraphs(
     ...(guidanceScale === undefined ? {} : { guidanceScale }),
     ...(eta === undefined ? {} : { eta }),
   };
+  requireWritableFolder(options.out);
   const perPicture = steps ?? pipeline.manifest.defaults.steps;
   const progress = terminal.progress('drawing', graphs.length * perPicture);
   const images: DrawnPicture[] = [];
@@ -86,17 +98,17 @@ export function writePicture(path: string, { width, height, pixels, record }: Pi
 
 /** The request record of a picture made by this command, from the PNG or the JSON beside it. */
 export function readRequest(path: string): RequestRecord {
-  if (!existsSync(path)) throw new CliError(`${path} does not exist. Check the path.`);
-  if (statSync(path).isDirectory()) throw new CliError(`${path} is a folder, expected a picture or its record.`);
+  if (!existsSync(path)) throw new CliError(`The picture ${path} does not exist. Check the path.`);
+  if (statSync(path).isDirectory()) throw new CliError(`The picture ${path} is a folder, expected a PNG or its record.`);
   let value: unknown;
   try {
     value = extname(path) === '.png' ? readRecord(readFileSync(path)) : JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw new CliError(`${path} could not be read: ${messageOf(error)}.`, { cause: error });
+    throw new CliError(`The picture ${path} could not be read: ${messageOf(error)}. Expected a PNG made by sgdiff, or the record beside it.`, { cause: error });
   }
   if (value === undefined) throw new CliError(`${path} holds no request record. Only pictures made by sgdiff can be drawn again.`);
   try {
-    return parseRecord(value);
+    return naming(path, () => parseRecord(value));
   } catch (error) {
     if (error instanceof RequestError) throw new CliError(`${path}: ${error.message}`, { cause: error });
     throw error;

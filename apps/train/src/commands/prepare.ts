@@ -11,6 +11,8 @@ import { createRasterizer } from '../rasterizer';
 import { formatDuration, type Terminal } from '../terminal';
 
 const SHARD_SIZE = 1000;
+/** Stands in for the manifest until the last shard is there, so that the shards of a stopped run are not mixed with others. */
+const UNFINISHED = 'unfinished.json';
 const SPLITS: readonly Split[] = ['train', 'validation', 'test', 'detector'];
 
 /**
@@ -32,6 +34,7 @@ export async function preparePictureBook(
     splits: { train: config.train, validation: config.validation, test: config.test, detector: config.detector },
   };
   requireSameData(folder, manifest);
+  writeFileAtomic(join(folder, UNFINISHED), `${JSON.stringify(manifest, null, 2)}\n`);
   const rasterize = await createRasterizer();
   const total = SPLITS.reduce((sum, split) => sum + manifest.splits[split], 0);
   const begun = performance.now();
@@ -45,7 +48,7 @@ export async function preparePictureBook(
       for (let first = 0; first < manifest.splits[split]; first += SHARD_SIZE) {
         const base = join(folder, shardName(split, first / SHARD_SIZE));
         const count = Math.min(SHARD_SIZE, manifest.splits[split] - first);
-        if (!existsSync(`${base}.json`)) {
+        if (!existsSync(`${base}.json`) || !existsSync(`${base}.rgb`)) {
           const pixels = new Uint8Array(count * config.size * config.size * 3);
           const samples: StoredSample[] = [];
           for (let i = 0; i < count; i++) {
@@ -73,6 +76,7 @@ export async function preparePictureBook(
     process.off('SIGINT', stop);
   }
   writeFileAtomic(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  rmSync(join(folder, UNFINISHED), { force: true });
   const contactSheet = join(folder, 'contact-sheet.png');
   writeContactSheet(folder, contactSheet);
   const seconds = (performance.now() - begun) / 1000;
@@ -100,8 +104,9 @@ function writeContactSheet(folder: string, path: string): void {
 
 /** Shards of another seed or size must not be mixed in. */
 function requireSameData(folder: string, wanted: StoreManifest): void {
-  if (!existsSync(join(folder, 'manifest.json'))) return;
-  const there = readManifest(folder);
+  const file = [UNFINISHED, 'manifest.json'].find((name) => existsSync(join(folder, name)));
+  if (file === undefined) return;
+  const there = readManifest(folder, file);
   if (there.seed !== wanted.seed || there.size !== wanted.size || there.shardSize !== wanted.shardSize) {
     throw new CliError(
       `${folder} holds picture-book of seed ${there.seed} at ${there.size} px, asked for seed ${wanted.seed} at ${wanted.size} px. ` +

@@ -1,7 +1,8 @@
-import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Box, SceneGraph } from '@sgdiff/sg-schema';
 import { CliError } from '../errors';
+import { readOwnJson } from '../files';
 
 export type Split = 'train' | 'validation' | 'test' | 'detector';
 
@@ -40,14 +41,14 @@ export function shardName(split: Split, shard: number): string {
   return `${split}-${String(shard).padStart(4, '0')}`;
 }
 
-export function readManifest(folder: string): StoreManifest {
-  const path = join(folder, 'manifest.json');
+export function readManifest(folder: string, file = 'manifest.json'): StoreManifest {
+  const path = join(folder, file);
   if (!existsSync(path)) {
-    throw new CliError(`${folder} holds no prepared data (no manifest.json). Run "sgdiff prepare picture-book" first.`);
+    throw new CliError(`${folder} holds no prepared data (no ${file}). Run "sgdiff prepare picture-book" first.`);
   }
-  const manifest = JSON.parse(readFileSync(path, 'utf8')) as StoreManifest;
+  const manifest = readOwnJson(path, REMEDY) as StoreManifest;
   if (manifest.format !== 1) {
-    throw new CliError(`${path}: format ${String(manifest.format)}, expected 1. Remove the folder and prepare the data again.`);
+    throw new CliError(`${path}: expected format 1, received ${String(manifest.format)}. ${REMEDY}`);
   }
   return manifest;
 }
@@ -59,16 +60,23 @@ export function openStore(folder: string, split: Split, limit = Infinity): Pictu
   if (count === 0) throw new CliError(`${folder}: the split "${split}" is empty. Prepare it with more samples.`);
   const pictureBytes = size * size * 3;
   const samples: StoredSample[] = [];
-  const files: number[] = [];
-  for (let shard = 0; shard * shardSize < count; shard++) {
-    const base = join(folder, shardName(split, shard));
-    if (!existsSync(`${base}.json`)) {
-      throw new CliError(`${base}.json is missing. Run "sgdiff prepare picture-book" again: it makes what is not there.`);
+  const shards = Array.from({ length: Math.ceil(count / shardSize) }, (_, shard) => join(folder, shardName(split, shard)));
+  for (const [shard, base] of shards.entries()) {
+    for (const path of [`${base}.json`, `${base}.rgb`]) {
+      if (!existsSync(path)) throw new CliError(`${path} is missing. ${remakeShard(base)}`);
     }
-    samples.push(...(JSON.parse(readFileSync(`${base}.json`, 'utf8')) as StoredSample[]));
-    files.push(openSync(`${base}.rgb`, 'r'));
+    const there = readOwnJson(`${base}.json`, remakeShard(base)) as StoredSample[];
+    const wanted = Math.min(shardSize, manifest.splits[split] - shard * shardSize);
+    const bytes = statSync(`${base}.rgb`).size;
+    if (there.length < wanted || bytes < wanted * pictureBytes) {
+      throw new CliError(
+        `${base}: expected ${wanted} samples in ${wanted * pictureBytes} bytes of pixels, received ${there.length} in ${bytes}. ${remakeShard(base)}`,
+      );
+    }
+    samples.push(...there.slice(0, wanted));
   }
   samples.length = count;
+  const files = shards.map((base) => openSync(`${base}.rgb`, 'r'));
   const bytes = new Uint8Array(pictureBytes);
   return {
     count,
@@ -78,7 +86,8 @@ export function openStore(folder: string, split: Split, limit = Infinity): Pictu
       const position = (index % shardSize) * pictureBytes;
       const read = readSync(files[Math.floor(index / shardSize)], bytes, 0, pictureBytes, position);
       if (read !== pictureBytes) {
-        throw new CliError(`${folder}: the shard of picture ${index} of "${split}" is too short. Remove it and prepare again.`);
+        const base = shards[Math.floor(index / shardSize)];
+        throw new CliError(`${base}.rgb ends before picture ${index} of "${split}". ${remakeShard(base)}`);
       }
       for (let i = 0; i < pictureBytes; i++) out[offset + i] = bytes[i] / 127.5 - 1;
     },
@@ -86,4 +95,10 @@ export function openStore(folder: string, split: Split, limit = Infinity): Pictu
       for (const file of files.splice(0)) closeSync(file);
     },
   };
+}
+
+const REMEDY = 'Remove the folder and run "sgdiff prepare picture-book" again.';
+
+function remakeShard(base: string): string {
+  return `Remove ${base}.json and run "sgdiff prepare picture-book" again: it makes what is not there.`;
 }

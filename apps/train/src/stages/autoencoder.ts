@@ -34,6 +34,7 @@ export function autoencoderStage(
   const shape: [number, number, number, number] = [batchSize, train.size, train.size, 3];
   let images: Float32Array = new Float32Array(0);
   let counts = new Float32Array(model.codebookSize);
+  let countedSteps = 0;
   let chosen: tf.Tensor | undefined;
   return {
     name: 'autoencoder',
@@ -54,8 +55,13 @@ export function autoencoderStage(
     afterStep(params, step) {
       const used = countCodes(chosen?.dataSync() ?? [], model.codebookSize);
       used.forEach((count, code) => (counts[code] += count));
+      countedSteps += 1;
       chosen?.dispose();
       if (step % RESTART_EVERY !== 0 || step > config.steps * RESTART_SHARE) return;
+      // A run that was continued since the last restart has not seen enough to call a code dead.
+      const enough = step === 0 || countedSteps >= RESTART_EVERY;
+      countedSteps = 0;
+      if (!enough) return;
       const latents = tf.tidy(() => encode(params, model, tf.tensor4d(images, shape)).dataSync() as Float32Array);
       const book = params.quantize.embedding.weight as tf.Variable<tf.Rank.R2>;
       const rng = createRng(seed, 'codebook', step);

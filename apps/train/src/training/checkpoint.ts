@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeSafetensors, encodeSafetensors, type SafeTensor } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
-import { sha256, writeFileAtomic } from '../files';
+import { messageOf, sha256, writeFileAtomic } from '../files';
 
 /**
  * A training state on disk: `step-00001200.safetensors` holds every tensor, `step-00001200.json` is written
@@ -38,9 +38,11 @@ export async function saveCheckpoint(
   writeFileAtomic(join(folder, `${name}.safetensors`), bytes);
   const full: CheckpointHeader = { format: 1, ...header, sha256: sha256(bytes) };
   writeFileAtomic(join(folder, `${name}.json`), `${JSON.stringify(full, null, 2)}\n`);
-  for (const old of checkpointNames(folder).slice(KEEP)) {
-    rmSync(join(folder, `${old}.json`), { force: true });
-    rmSync(join(folder, `${old}.safetensors`), { force: true });
+  const kept = new Set(checkpointNames(folder).slice(0, KEEP));
+  for (const file of readdirSync(folder)) {
+    const [, step, ending] = /^(step-\d+)\.(.+)$/.exec(file) ?? [];
+    // What a killed run left half-written goes too.
+    if (step !== undefined && !(kept.has(step) && ['json', 'safetensors'].includes(ending))) rmSync(join(folder, file), { force: true });
   }
 }
 
@@ -63,7 +65,7 @@ export function loadCheckpoint(folder: string, warn: (line: string) => void): Ch
         ),
       };
     } catch (error) {
-      warn(`Skipping the checkpoint ${path}: ${error instanceof Error ? error.message : String(error)}.`);
+      warn(`Skipping the checkpoint ${path}: ${messageOf(error).replace(/\.$/, '')}.`);
     }
   }
   return undefined;

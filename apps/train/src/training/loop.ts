@@ -5,6 +5,7 @@ import {
   cloneParams,
   createAdamW,
   createEma,
+  firstNonFinite,
   flattenParams,
   restoreParams,
   toVariables,
@@ -13,10 +14,11 @@ import {
   type ParamTree,
 } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
+import { differences } from '../configs/differences';
 import { CliError } from '../errors';
 import { ensureFolder } from '../files';
 import { formatDuration, type Terminal } from '../terminal';
-import { loadCheckpoint, saveCheckpoint } from './checkpoint';
+import { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint';
 import { WHOLE_BATCH, type BatchPart, type Workers } from './data-parallel';
 import { writeReport } from './report';
 
@@ -88,9 +90,10 @@ const LOG_EVERY = 20;
  */
 export async function runStage<T extends ParamTree>(stage: Stage<T>, options: RunOptions): Promise<RunResult<T>> {
   const { folder, terminal } = options;
-  ensureFolder(folder);
   const checkpoints = join(folder, 'checkpoints');
   const logPath = join(folder, 'log.jsonl');
+  const start = findStart(stage, options, checkpoints);
+  ensureFolder(folder);
 
   const initial = stage.init();
   const params = toVariables(initial);
@@ -103,39 +106,19 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
   });
   const ema = optimiser.emaDecay > 0 ? createEma(params, { decay: optimiser.emaDecay, warmup: true }) : undefined;
 
-  let step = 0;
-  let secondsBefore = 0;
-  if (options.resume) {
-    const restored = loadCheckpoint(checkpoints, terminal.note);
-    if (!restored) {
-      terminal.note(`No checkpoint in ${checkpoints}: starting from the beginning.`);
-    } else {
-      requireSameConfig(stage, restored.header.config, checkpoints);
-      restore(params, adam, ema, restored.tensors);
-      step = restored.header.step;
-      secondsBefore = restored.header.seconds;
-      tf.dispose(restored.tensors);
-      terminal.note(`${stage.name}: continuing at step ${step} of ${stage.steps}.`);
-    }
-  } else if (existsSync(checkpoints)) {
-    throw new CliError(
-      `${folder} already holds a run of "${stage.name}". Add --resume to continue it, or remove the folder to start anew.`,
-    );
-  }
-  keepLogUpTo(logPath, step);
-
+  let step = start?.header.step ?? 0;
+  const secondsBefore = start?.header.seconds ?? 0;
   const begun = performance.now();
   const seconds = (): number => secondsBefore + (performance.now() - begun) / 1000;
-  const save = (): Promise<void> =>
-    saveCheckpoint(
-      checkpoints,
-      { stage: stage.name, step, seconds: seconds(), config: stage.config },
-      {
-        ...prefixed('params', flatRecord(params)),
-        ...prefixed('adam', adam.state()),
-        ...(ema ? prefixed('ema', ema.state()) : {}),
-      },
-    );
+  const save = async (): Promise<void> => {
+    const states = { ...prefixed('adam', adam.state()), ...(ema ? prefixed('ema', ema.state()) : {}) };
+    try {
+      const header = { stage: stage.name, step, seconds: seconds(), config: stage.config };
+      await saveCheckpoint(checkpoints, header, { ...prefixed('params', flatRecord(params)), ...states });
+    } finally {
+      tf.dispose(states);
+    }
+  };
   const averaged = (): T => (ema ? (ema.params as T) : params);
 
   let stopping = false;
@@ -149,6 +132,12 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
   const progress = terminal.progress(stage.name, stage.steps);
   let savedAt = performance.now();
   try {
+    if (start) {
+      restore(params, adam, ema, start.tensors);
+      tf.dispose(start.tensors);
+      terminal.note(`${stage.name}: continuing at step ${step} of ${stage.steps}.`);
+    }
+    keepLogUpTo(logPath, step);
     while (step < stage.steps && !stopping) {
       if (options.maxMinutes !== undefined && performance.now() - begun > options.maxMinutes * 60_000) break;
       await options.workers?.begin(step, params);
@@ -191,6 +180,7 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
     process.off('SIGINT', stop);
     process.off('SIGTERM', stop);
     progress.stop();
+    tf.dispose(start?.tensors ?? {});
     adam.dispose();
     ema?.dispose();
     disposeParams(params);
@@ -215,24 +205,38 @@ async function trainStep<T extends ParamTree>(
   const all = workers ? await workers.meanWith(grads) : grads;
   const clipped = clipByGlobalNorm(all, stage.optimiser.clipNorm);
   try {
+    const [loss, gradientNorm] = [(await value.data())[0], (await clipped.norm.data())[0]];
+    // Before the weights change, so that every checkpoint is sound.
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+      throw await badNumbers(stage.name, step, loss, gradientNorm, all);
+    }
     adam.step(clipped.grads, { learningRate });
     if (!logged) return undefined;
-    const out: Record<string, number> = { loss: (await value.data())[0], gradientNorm: (await clipped.norm.data())[0] };
+    const out: Record<string, number> = { loss, gradientNorm };
     for (const [name, term] of Object.entries(kept)) out[name] = (await term.data())[0];
-    requireFinite(stage.name, step, out);
     return out;
   } finally {
     tf.dispose([value, grads, all, clipped.grads, clipped.norm, kept]);
   }
 }
 
-function requireFinite(stage: string, step: number, numbers: Record<string, number>): void {
-  const bad = Object.entries(numbers).find(([, value]) => !Number.isFinite(value));
-  if (bad) {
-    throw new CliError(
-      `${stage}: "${bad[0]}" is ${bad[1]} at step ${step}. The last checkpoint is sound: lower the learning rate and continue with --resume.`,
-    );
-  }
+async function badNumbers(
+  stage: string,
+  step: number,
+  loss: number,
+  gradientNorm: number,
+  grads: Record<string, tf.Tensor>,
+): Promise<CliError> {
+  const first = await firstNonFinite(grads);
+  const what = [
+    ...(Number.isFinite(loss) ? [] : [`the loss is ${loss}`]),
+    ...(first === undefined ? [] : [`the gradient of "${first}" is not finite`]),
+  ];
+  if (what.length === 0) what.push(`the norm of the gradients is ${gradientNorm}`);
+  return new CliError(
+    `${stage}: at step ${step + 1} ${what.join(' and ')}. The last checkpoint is sound: ` +
+      `lower optimiser.learningRate or optimiser.clipNorm with --config, and continue with --resume.`,
+  );
 }
 
 /** Linear warm-up, a constant stretch, then half a cosine down to `finalShare`. */
@@ -263,13 +267,39 @@ function assign(variables: ParamTree, values: ParamTree): void {
   for (const { path, tensor } of flattenParams(variables)) (tensor as tf.Variable).assign(byPath[path]);
 }
 
+/**
+ * The checkpoint to continue from; undefined for a run from the beginning. The caller disposes its tensors.
+ *
+ * @throws CliError rather than write over a run, or mix two.
+ */
+function findStart(stage: Stage<ParamTree>, options: RunOptions, checkpoints: string): Checkpoint | undefined {
+  const { folder, resume, terminal } = options;
+  if (!resume) {
+    if (!existsSync(checkpoints)) return undefined;
+    throw new CliError(
+      `${folder} already holds a run of "${stage.name}". Add --resume to continue it, or remove the folder to start anew.`,
+    );
+  }
+  const found = loadCheckpoint(checkpoints, terminal.note);
+  if (!found) {
+    terminal.note(`No checkpoint in ${checkpoints}: starting from the beginning.`);
+    return undefined;
+  }
+  try {
+    requireSameConfig(stage, found.header.config, checkpoints);
+    return found;
+  } catch (error) {
+    tf.dispose(found.tensors);
+    throw error;
+  }
+}
+
 /** A run may be made longer or its rate be changed when it continues; everything else must be as it was. */
 function requireSameConfig(stage: { name: string; config: unknown }, saved: unknown, folder: string): void {
-  const now = JSON.stringify(fixedPart(stage.config));
-  const then = JSON.stringify(fixedPart(saved));
-  if (now !== then) {
+  const changed = differences(fixedPart(saved), fixedPart(stage.config), stage.name);
+  if (changed.length > 0) {
     throw new CliError(
-      `${folder}: the checkpoint of "${stage.name}" was made with another config.\n  saved: ${then}\n  now:   ${now}\n` +
+      `${folder}: the checkpoint of "${stage.name}" was made with another config:\n${changed.join('\n')}\n` +
         `Only "steps" and "optimiser" may change when a run continues. Use the same config, or another run folder.`,
     );
   }
