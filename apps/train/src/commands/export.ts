@@ -7,13 +7,15 @@ import type { PictureBookConfig } from '../configs/config';
 import { differences } from '../configs/differences';
 import { CliError } from '../errors';
 import { requireWritableFolder, sha256, writeFileAtomic } from '../files';
-import { readStageRecord, STAGES, type RunFolder, type StageName, type StageRecord } from '../run-folder';
+import { hasStage, readStageRecord, STAGES, type RunFolder, type StageName, type StageRecord } from '../run-folder';
 import { pictureBookDetector, trainedAutoencoder, trainedDetector, trainedPretrain, trainedUnet } from '../stages/open-stage';
 import type { Terminal } from '../terminal';
 
 /** Writes the model folder of a trained run: half precision weights, vocabulary, and last `model.json` with all hashes. */
 export async function exportModel(config: PictureBookConfig, run: RunFolder, out: string, name: string, terminal: Terminal): Promise<void> {
-  const records = Object.fromEntries(STAGES.map((stage) => [stage, readStageRecord(run, stage)])) as Record<StageName, StageRecord>;
+  const trained = STAGES.filter((stage) => stage !== 'detector' || hasStage(run, stage));
+  const records = new Map(trained.map((stage) => [stage, readStageRecord(run, stage)]));
+  if (!records.has('detector')) terminal.note('No trained detector: the model can draw, but its graph compliance cannot be measured.');
   requireTrainedConfig(config, records);
   requireWritableFolder(out);
   const files: Record<string, ModelFile> = {};
@@ -69,13 +71,13 @@ export async function exportModel(config: PictureBookConfig, run: RunFolder, out
 }
 
 /** What shapes the weights and their use must be as it was in training; the defaults for drawing may be chosen anew. */
-function requireTrainedConfig(config: PictureBookConfig, records: Readonly<Record<StageName, StageRecord>>): void {
+function requireTrainedConfig(config: PictureBookConfig, records: ReadonlyMap<StageName, StageRecord>): void {
   const fixed = (stage: unknown): unknown => {
     const { model, prediction, schedule } = stage as { model?: unknown; prediction?: unknown; schedule?: unknown };
     return { model, prediction, schedule };
   };
-  for (const stage of STAGES) {
-    const changed = differences(fixed(records[stage].config), fixed(config[stage]), stage);
+  for (const [stage, record] of records) {
+    const changed = differences(fixed(record.config), fixed(config[stage]), stage);
     if (changed.length === 0) continue;
     throw new CliError(`The stage "${stage}" was trained with another config:\n${changed.join('\n')}\nGive the --config that it was trained with.`);
   }
