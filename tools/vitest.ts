@@ -11,6 +11,7 @@ export const packageTestConfig = defineConfig({
     include: ['src/**/*.test.ts'],
     pool: 'forks',
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     passWithNoTests: false,
     reporters: ['default', ['json', { outputFile: '.reports/test.json' }]],
   },
