@@ -170,7 +170,7 @@ async function requireBackend(): Promise<void> {
     await tf.ready();
   } catch (cause) {
     throw new RequestError(
-      `loadPipeline: expected a TensorFlow.js backend, received none that starts (${(cause as Error).message}) ` +
+      `loadPipeline: expected a TensorFlow.js backend, received none (${(cause as Error).message.replace(/\.$/, '')}). ` +
         `Import one in the app, e.g. '@tensorflow/tfjs-backend-wasm'.`,
       { cause },
     );

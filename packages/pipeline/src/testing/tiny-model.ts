@@ -32,7 +32,7 @@ const autoencoder: AutoencoderConfig = {
   middle: 'none',
   zChannels: 2,
   embedDim: 2,
-  codebookSize: 64,
+  codebookSize: 256,
   groups: 2,
 };
 
@@ -102,7 +102,7 @@ async function randomWeights(name: string, init: (rng: Rng) => ParamTree): Promi
   const fresh = init(rng);
   const moved = mapParams(fresh, (tensor, path) =>
     tf.tidy(() => {
-      const scale = path.startsWith('quantize') ? 1 : 0.3;
+      const scale = path.startsWith('quantize') ? 1 : 0.25;
       const noise = rng.fork('noise', path).fillNormal(new Float32Array(tensor.size));
       return tf.add(tensor, tf.mul(tf.tensor(noise, tensor.shape), scale));
     }),

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { parseRecord, type RequestRecord } from './record';
+
+const record: RequestRecord = {
+  format: 1,
+  graph: { objects: ['sky', 'grass'], relationships: [[0, 'above', 1]] },
+  model: { name: 'tiny', sha256: 'ab'.repeat(32) },
+  seed: 7,
+  sampler: 'ddim',
+  steps: 20,
+  guidanceScale: 2,
+  eta: 0.5,
+  backend: 'wasm',
+  versions: { '@sgdiff/pipeline': '0.1.0' },
+};
+
+describe('parseRecord', () => {
+  it('gives back what a record holds, and nothing else', () => {
+    expect(parseRecord(JSON.parse(JSON.stringify({ ...record, note: 'mine' })))).toEqual(record);
+  });
+
+  const REMEDY = 'Take the record that @sgdiff/pipeline gave with the picture.';
+  it.each([
+    ['null', null, `Request record: expected an object, received null. ${REMEDY}`],
+    ['a list', [], `Request record: expected an object, received []. ${REMEDY}`],
+    [
+      'another format',
+      { ...record, format: 2 },
+      'Request record: format: expected 1, received 2. Use the version of @sgdiff/pipeline that wrote it.',
+    ],
+    [
+      'no model',
+      { ...record, model: { name: 'tiny' } },
+      `Request record: model: expected an object with name and sha256, received {"name":"tiny"}. ${REMEDY}`,
+    ],
+    ['no backend', { ...record, backend: undefined }, `Request record: backend: expected a string, received nothing. ${REMEDY}`],
+    [
+      'versions that are numbers',
+      { ...record, versions: { tfjs: 4 } },
+      `Request record: versions: expected package names to versions, received {"tfjs":4}. ${REMEDY}`,
+    ],
+    ['a seed in words', { ...record, seed: '7' }, 'Request record: seed: expected a whole number from 0 to 2^53 - 1, received "7".'],
+    ['no steps', { ...record, steps: 0 }, 'Request record: steps: expected a whole number from 1, received 0. 20 is usual.'],
+    [
+      'an unknown sampler',
+      { ...record, sampler: 'euler' },
+      'Request record: sampler: expected one of dpm-solver++2m, ddim, ddpm, received "euler".',
+    ],
+    [
+      'guidance from JSON that could not hold it',
+      { ...record, guidanceScale: null },
+      'Request record: guidanceScale: expected a number from 0, received null. 1 is without guidance, 2 is usual.',
+    ],
+  ])('refuses %s', (_, value, message) => {
+    expect(() => parseRecord(value)).toThrow(expect.objectContaining({ name: 'RequestError', message }));
+  });
+
+  it('refuses a graph that is none, with its path', () => {
+    const value = { ...record, graph: { objects: ['sky'], relationships: [[0, 'above', 1]] } };
+    expect(() => parseRecord(value)).toThrow(
+      expect.objectContaining({
+        name: 'SceneGraphError',
+        message:
+          'parseSceneGraph: relationships[0][2]: expected the position of an object, which is 0, received 1; ' +
+          'correct the position or add the object that it should point to.',
+      }),
+    );
+  });
+});
