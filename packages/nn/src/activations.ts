@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
-import { initLinear, type LinearParams, productOverRows, sumRows } from './linear';
+import { initLinear, type LinearParams, multiplyAdd, productOverRows, sumRows, timesTransposed } from './linear';
 import type { Rng } from './rng';
 
 /** x · sigmoid(x), elementwise. The caller disposes the result. */
@@ -76,15 +76,13 @@ export function geglu<R extends tf.Rank>(params: GegluParams, x: tf.Tensor<R>): 
  * of the product, which is a hundred times as large.
  */
 function gatedProduct(x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor1D | undefined): tf.Tensor2D {
-  const project = (w: tf.Tensor2D, b: tf.Tensor1D | undefined): tf.Tensor2D =>
-    tf.fused.matMul({ a: x, b: w, bias: b }) as tf.Tensor2D;
   return withGradient<tf.Tensor2D>(
     bias ? [x, weight, bias] : [x, weight],
     (save) => {
       const [valueWeight, gateWeight] = tf.split(weight, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
       const [valueBias, gateBias] = bias ? (tf.split(bias, 2) as [tf.Tensor1D, tf.Tensor1D]) : [undefined, undefined];
-      const value = project(valueWeight, valueBias); // [N, F]
-      const gate = project(gateWeight, gateBias); // [N, F]
+      const value = multiplyAdd(x, valueWeight, valueBias); // [N, F]
+      const gate = multiplyAdd(x, gateWeight, gateBias); // [N, F]
       const phi = normalCdf(gate);
       save([x, value, gate, phi, valueWeight, gateWeight]);
       return tf.mul(value, tf.mul(gate, phi));
@@ -93,7 +91,7 @@ function gatedProduct(x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor1D | u
       const [x2, value, gate, phi, valueWeight, gateWeight] = saved as tf.Tensor2D[];
       const dValue = tf.mul(dy, tf.mul(gate!, phi!)) as tf.Tensor2D;
       const dGate = tf.mul(tf.mul(dy, value!), geluSlope(gate!, phi!)) as tf.Tensor2D;
-      const dx = tf.add(tf.matMul(dValue, tf.transpose(valueWeight!)), tf.matMul(dGate, tf.transpose(gateWeight!)));
+      const dx = tf.add(timesTransposed(dValue, valueWeight!), timesTransposed(dGate, gateWeight!));
       const grads: tf.Tensor[] = [dx, tf.concat([productOverRows(x2!, dValue), productOverRows(x2!, dGate)], 1)];
       if (bias) grads.push(tf.concat([sumRows(dValue), sumRows(dGate)]));
       return grads;

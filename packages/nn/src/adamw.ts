@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { CheckpointError, GradientError } from './errors';
-import { joinFlat, splitFlat } from './flat';
+import { clipFlat, joinFlat, rememberFlat, splitFlat } from './flat';
 import { expectShape } from './shapes';
 import { flattenParams, type ParamTree } from './tree';
 
@@ -14,9 +14,18 @@ export type AdamWOptions = {
   readonly decayFilter?: (path: string, tensor: tf.Tensor) => boolean;
 };
 
+export type AdamWStepOptions = { readonly learningRate?: number };
+
 export type AdamW = {
   /** One update of the variables. Borrows the gradients. Throws GradientError unless there is one for each weight. */
-  step(grads: Readonly<Record<string, tf.Tensor>>, options?: { readonly learningRate?: number }): void;
+  step(grads: Readonly<Record<string, tf.Tensor>>, options?: AdamWStepOptions): void;
+  /**
+   * The same with gradients scaled so that their common norm is at most `maxNorm`, as by `clipByGlobalNorm` but with
+   * fewer operations.
+   *
+   * @returns The norm before clipping. The caller disposes it.
+   */
+  clippedStep(grads: Readonly<Record<string, tf.Tensor>>, maxNorm: number, options?: AdamWStepOptions): tf.Scalar;
   /** `step`, and `m.<path>`, `v.<path>` per weight. The caller disposes the tensors. */
   state(): Record<string, tf.Tensor>;
   /** Continues from a saved state. Borrows it. Throws CheckpointError if it does not fit, and changes nothing then. */
@@ -52,29 +61,39 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
   let m: tf.Tensor1D = tf.zeros([size]);
   let v: tf.Tensor1D = tf.zeros([size]);
 
-  function step(grads: Readonly<Record<string, tf.Tensor>>, { learningRate: rate = learningRate } = {}): void {
+  let flat = joinFlat(variables);
+  rememberFlat(variables, flat);
+
+  function update(
+    grads: Readonly<Record<string, tf.Tensor>>,
+    maxNorm: number | undefined,
+    { learningRate: rate = learningRate }: AdamWStepOptions = {},
+  ): tf.Scalar | undefined {
     checkNames(entries, grads);
     steps++;
-    const [mNext, vNext] = tf.tidy(() => {
-      const g = joinFlat(entries.map(({ path }) => grads[path]!));
+    const next = tf.tidy(() => {
+      const joined = joinFlat(entries.map(({ path }) => grads[path]!));
+      const { flat: g, norm } = maxNorm === undefined ? { flat: joined, norm: undefined } : clipFlat(joined, maxNorm);
       const p = joinFlat(variables);
       const m1 = tf.add(tf.mul(m, beta1), tf.mul(g, 1 - beta1)) as tf.Tensor1D;
       const v1 = tf.add(tf.mul(v, beta2), tf.mul(tf.mul(g, g), 1 - beta2)) as tf.Tensor1D;
       const size1 = rate / (1 - beta1 ** steps);
       const root = tf.add(tf.mul(tf.sqrt(v1), 1 / Math.sqrt(1 - beta2 ** steps)), eps);
       const decayed = tf.sub(p, tf.mul(tf.mul(p, decays), rate));
-      const next = splitFlat(tf.sub(decayed, tf.mul(tf.div(m1, root), size1)) as tf.Tensor1D, variables);
-      variables.forEach((variable, i) => variable.assign(next[i]!));
-      return [m1, v1];
+      const flat1 = tf.sub(decayed, tf.mul(tf.div(m1, root), size1)) as tf.Tensor1D;
+      const parts = splitFlat(flat1, variables);
+      variables.forEach((variable, i) => variable.assign(parts[i]!));
+      return { m: m1, v: v1, flat: flat1, norm };
     });
-    m.dispose();
-    v.dispose();
-    m = mNext!;
-    v = vNext!;
+    tf.dispose([m, v, flat]);
+    ({ m, v, flat } = next);
+    rememberFlat(variables, flat);
+    return next.norm;
   }
 
   return {
-    step,
+    step: (grads, stepOptions) => void update(grads, undefined, stepOptions),
+    clippedStep: (grads, maxNorm, stepOptions) => update(grads, maxNorm, stepOptions)!,
     state: () =>
       tf.tidy(() => {
         const record: Record<string, tf.Tensor> = { step: tf.scalar(steps, 'int32') };
@@ -109,7 +128,7 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
       v = joinFlat(entries.map(({ path }) => record[`v.${path}`]!));
     },
     dispose() {
-      for (const tensor of [m, v, decays]) if (!tensor.isDisposed) tensor.dispose();
+      for (const tensor of [m, v, flat, decays]) if (!tensor.isDisposed) tensor.dispose();
     },
   };
 }

@@ -83,37 +83,14 @@ export function scaledDotProductAttention(
   if (!Number.isInteger(heads) || heads < 1 || D % heads !== 0) {
     throw new ShapeError(`scaledDotProductAttention: expected heads to divide a width of ${D}, received ${heads}.`);
   }
-  if (tf.getBackend() === 'wasm') return attentionOfProducts(q, k, v, heads, mask);
-  const d = D / heads;
-  return tf.tidy(() => {
-    const scores = tf.matMul(
-      splitHeads(tf.mul(q, 1 / Math.sqrt(d)), heads),
-      splitHeads(k, heads),
-      false,
-      true,
-    ) as tf.Tensor3D; // [B h, N, M]
-    const weights = tf.softmax(mask ? maskScores(scores, mask, heads) : scores);
-    const y = mergeHeads(tf.matMul(weights, splitHeads(v, heads)) as tf.Tensor3D, heads); // [B, N, D]
-    return mask ? tf.mul(y, attends(mask)) : y;
-  });
-}
-
-/** The same with a gradient of its own, all in plain products (`wasmBatchMatMul`). */
-function attentionOfProducts(
-  q: tf.Tensor3D,
-  k: tf.Tensor3D,
-  v: tf.Tensor3D,
-  heads: number,
-  mask: tf.Tensor2D | undefined,
-): tf.Tensor3D {
-  const scale = 1 / Math.sqrt(q.shape[2] / heads);
+  const scale = 1 / Math.sqrt(D / heads);
   return withGradient<tf.Tensor3D>(
     [q, k, v],
     (save) => {
       const queries = splitHeads(tf.mul(q, scale), heads); // [B h, N, d]
-      const scores = wasmBatchMatMul(queries, splitHeadsTransposed(k, heads)); // [B h, N, M]
+      const scores = productWithTransposed(queries, k, heads); // [B h, N, M]
       const weights = tf.softmax(mask ? maskScores(scores, mask, heads) : scores);
-      const mixed = wasmBatchMatMul(weights, splitHeads(v, heads)); // [B h, N, d]
+      const mixed = product(weights, splitHeads(v, heads)); // [B h, N, d]
       save(mask ? [queries, k, v, weights, mixed, mask] : [queries, k, v, weights, mixed]);
       const y = mergeHeads(mixed, heads);
       return mask ? tf.mul(y, attends(mask)) : y;
@@ -122,16 +99,33 @@ function attentionOfProducts(
       const [queries, k2, v2, weights, mixed] = saved as tf.Tensor3D[];
       const mask2 = saved[5] as tf.Tensor2D | undefined;
       const dMixed = splitHeads(mask2 ? tf.mul(dy, attends(mask2)) : dy, heads); // [B h, N, d]
-      const dWeights = wasmBatchMatMul(dMixed, splitHeadsTransposed(v2!, heads)); // [B h, N, M]
+      const dWeights = productWithTransposed(dMixed, v2!, heads); // [B h, N, M]
       // The mean of dWeights under the weights is also this product, which is smaller.
       const mean = tf.sum(tf.mul(dMixed, mixed!), -1, true); // [B h, N, 1]
       const dScores = tf.mul(weights!, tf.sub(dWeights, mean)) as tf.Tensor3D;
-      const dQ = wasmBatchMatMul(dScores, splitHeads(k2!, heads)); // [B h, N, d]
-      const dK = wasmBatchMatMul(tf.transpose(dScores, [0, 2, 1]), queries!); // [B h, M, d]
-      const dV = wasmBatchMatMul(tf.transpose(weights!, [0, 2, 1]), dMixed); // [B h, M, d]
+      const dQ = product(dScores, splitHeads(k2!, heads)); // [B h, N, d]
+      const dK = productOfTransposed(dScores, queries!); // [B h, M, d]
+      const dV = productOfTransposed(weights!, dMixed); // [B h, M, d]
       return [tf.mul(mergeHeads(dQ, heads), scale), mergeHeads(dK, heads), mergeHeads(dV, heads)];
     },
   );
+}
+
+/** `a · b` of each image and head, `[B h, N, M]` and `[B h, M, d]` -> `[B h, N, d]`. */
+function product(a: tf.Tensor3D, b: tf.Tensor3D): tf.Tensor3D {
+  return tf.getBackend() === 'wasm' ? wasmBatchMatMul(a, b) : tf.matMul(a, b);
+}
+
+/** `a · xᵀ`, `[B h, N, d]` and `[B, M, D]` -> `[B h, N, M]`. */
+function productWithTransposed(a: tf.Tensor3D, x: tf.Tensor3D, heads: number): tf.Tensor3D {
+  if (tf.getBackend() !== 'wasm') return tf.matMul(a, splitHeads(x, heads), false, true);
+  return wasmBatchMatMul(a, splitHeadsTransposed(x, heads));
+}
+
+/** `aᵀ · b`, `[B h, N, M]` and `[B h, N, d]` -> `[B h, M, d]`. */
+function productOfTransposed(a: tf.Tensor3D, b: tf.Tensor3D): tf.Tensor3D {
+  if (tf.getBackend() !== 'wasm') return tf.matMul(a, b, true, false);
+  return wasmBatchMatMul(tf.transpose(a, [0, 2, 1]), b);
 }
 
 /** `[B, N, D]` -> `[B h, N, d]`. */

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
-import { type InitOptions, matMulAdd, sumRows, uniformAround } from './linear';
+import { affine, type InitOptions, sumRows, uniformAround } from './linear';
 import type { Rng } from './rng';
 import { wasmSplitFlat } from './wasm-kernels';
 
@@ -42,17 +42,16 @@ export function initConv2d(
 export function conv2d(params: Conv2dParams, x: tf.Tensor4D, options: Conv2dOptions = {}): tf.Tensor4D {
   const { stride = 1, padding = 'same' } = options;
   const { weight, bias } = params;
-  const [kh, kw, C, K] = weight.shape;
+  const [kh, kw, C] = weight.shape;
   if (x.rank !== 4 || x.shape[3] !== C) {
     throw new ShapeError(`conv2d: expected x of shape [B, H, W, ${C}], received [${x.shape.join(', ')}].`);
   }
-  const [B, H, W] = x.shape;
+  const [, H, W] = x.shape;
   const sides = resolvePadding(padding, [H, W], [kh, kw], stride);
   return tf.tidy(() => {
     const unpadded = sides.top + sides.bottom + sides.left + sides.right === 0;
     if (kh === 1 && kw === 1 && stride === 1 && unpadded) {
-      const rows = tf.reshape(x, [B * H * W, C]) as tf.Tensor2D; // a 1x1 convolution is a product of matrices
-      return tf.reshape(matMulAdd(rows, tf.reshape(weight, [C, K]) as tf.Tensor2D, bias), [B, H, W, K]) as tf.Tensor4D;
+      return affine(x, weight, bias) as tf.Tensor4D; // a 1x1 convolution is a product of matrices
     }
     if (tf.getBackend() === 'tensorflow') {
       // The gradients of tensorflow's own kernels know no explicit padding: there it is a pad before a 'valid' convolution.

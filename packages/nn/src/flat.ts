@@ -1,8 +1,25 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { wasmSplitFlat } from './wasm-kernels';
 
-/** All tensors as one vector, so that an optimiser runs ten kernels instead of ten per weight. */
+type FlatCopy = { readonly flat: tf.Tensor1D; readonly dataIds: readonly object[] };
+
+/** Vectors that hold the present values of some variables, by the first of these. */
+const flatCopies = new WeakMap<tf.Tensor, FlatCopy>();
+
+/** Remembers that `flat` holds the values of these variables, until one of them is assigned or `flat` is disposed. */
+export function rememberFlat(variables: readonly tf.Tensor[], flat: tf.Tensor1D): void {
+  if (variables[0]) flatCopies.set(variables[0], { flat, dataIds: variables.map(({ dataId }) => dataId) });
+}
+
+/** All tensors as one vector, so that an optimiser runs ten kernels instead of ten per weight. The caller disposes it. */
 export function joinFlat(tensors: readonly tf.Tensor[]): tf.Tensor1D {
+  const copy = tensors[0] && flatCopies.get(tensors[0]);
+  const fresh =
+    copy &&
+    !copy.flat.isDisposed &&
+    copy.dataIds.length === tensors.length &&
+    copy.dataIds.every((dataId, i) => dataId === tensors[i]!.dataId);
+  if (fresh) return tf.clone(copy.flat);
   return tf.tidy(() => tf.concat1d(tensors.map((tensor) => tf.reshape(tensor, [tensor.size]) as tf.Tensor1D)));
 }
 
@@ -16,5 +33,14 @@ export function splitFlat(
     if (sizes.length === 1) return [tf.reshape(flat, like[0]!.shape)];
     const parts = tf.getBackend() === 'wasm' ? wasmSplitFlat(flat, sizes) : tf.split(flat, sizes);
     return parts.map((part, i) => tf.reshape(part, like[i]!.shape));
+  });
+}
+
+/** The vector scaled to a Euclidean norm of at most `maxNorm`, and its norm before. The caller disposes both. */
+export function clipFlat(flat: tf.Tensor1D, maxNorm: number): { flat: tf.Tensor1D; norm: tf.Scalar } {
+  return tf.tidy(() => {
+    const norm = tf.sqrt(tf.sum(tf.mul(flat, flat))) as tf.Scalar;
+    const factor = tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6))); // 1e-6 as in PyTorch
+    return { flat: tf.mul(flat, factor) as tf.Tensor1D, norm };
   });
 }

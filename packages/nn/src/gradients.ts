@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { GradientError } from './errors';
-import { joinFlat, splitFlat } from './flat';
+import { clipFlat, joinFlat, splitFlat } from './flat';
 import { flattenParams, type ParamTree } from './tree';
 
 export type Gradients = Record<string, tf.Tensor>;
@@ -66,10 +66,8 @@ export function clipByGlobalNorm(
   return tf.tidy(() => {
     const paths = Object.keys(grads);
     const tensors = paths.map((path) => grads[path]!);
-    const flat = joinFlat(tensors);
-    const norm = tf.sqrt(tf.sum(tf.mul(flat, flat))) as tf.Scalar;
-    const factor = tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6)));
-    const parts = splitFlat(tf.mul(flat, factor), tensors);
+    const { flat, norm } = clipFlat(joinFlat(tensors), maxNorm);
+    const parts = splitFlat(flat, tensors);
     const clipped: Gradients = {};
     paths.forEach((path, i) => (clipped[path] = parts[i]!));
     return { grads: clipped, norm };

@@ -1,4 +1,4 @@
-// Shapes: B batch, S positions (all middle axes), C channels, G groups, M channels per group.
+// Shapes: B batch, H W sides, S positions (all middle axes), C channels, G groups, M channels per group.
 import * as tf from '@tensorflow/tfjs-core';
 import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
@@ -55,50 +55,66 @@ function normalizeGroups<R extends tf.Rank>(
   }
   const B = x.shape[0]!;
   const S = x.size / (B * C);
+  const M = C / groups;
+  // The steps are ordered so that the large tensors are passed over as few times as possible.
   return withGradient<tf.Tensor<R>>(
     [x, weight, bias],
     (save) => {
-      const x3 = tf.reshape(x, [B, S, C]) as tf.Tensor3D;
-      const mean = groupMean(positionMean(x3), groups); // [B, C]
-      const centered = tf.sub(x3, tf.reshape(mean, [B, 1, C])); // [B, S, C]
-      const variance = groupMean(positionMean(tf.mul(centered, centered) as tf.Tensor3D), groups); // [B, C]
-      const rstd = tf.rsqrt(tf.add(variance, eps)) as tf.Tensor2D; // [B, C]
-      const normal = tf.mul(centered, tf.reshape(rstd, [B, 1, C])) as tf.Tensor3D; // [B, S, C]
-      save([normal, rstd, weight, bias]);
-      const u = tf.add(tf.mul(normal, weight), bias);
-      return tf.reshape(withSilu ? tf.mul(u, tf.sigmoid(u)) : u, x.shape) as tf.Tensor<R>;
+      const mean = groupMean(positionMean(x, B, S, C), groups); // [B, G, 1]
+      const centered = tf.sub(asImages(x, S), perChannel(mean, M)); // [B, H, W, C]
+      const variance = groupMean(positionMean(tf.mul(centered, centered), B, S, C), groups);
+      const rstd = tf.rsqrt(tf.add(variance, eps)); // [B, G, 1]
+      const scale = tf.mul(rstd, tf.reshape(weight, [1, groups, M])); // [B, G, M]
+      const u = tf.add(tf.mul(centered, tf.reshape(scale, [B, 1, 1, C])), bias); // [B, H, W, C]
+      const s = withSilu ? tf.sigmoid(u) : undefined;
+      const y = s ? tf.mul(u, s) : u;
+      save(s ? [centered, rstd, scale, y, s] : [centered, rstd, scale]);
+      return restored(y, x.shape) as tf.Tensor<R>;
     },
     (dy, saved) => {
-      const [normal, rstd, weight2, bias2] = saved as [tf.Tensor3D, tf.Tensor2D, tf.Tensor1D, tf.Tensor1D];
-      const dy3 = tf.reshape(dy, [B, S, C]) as tf.Tensor3D;
-      const du = (withSilu ? tf.mul(dy3, siluSlope(tf.add(tf.mul(normal, weight2), bias2))) : dy3) as tf.Tensor3D; // [B, S, C]
-      const duMean = positionMean(du); // [B, C]
-      const duNormalMean = positionMean(tf.mul(du, normal) as tf.Tensor3D); // [B, C]
-      // dx = rstd (w du - mean(w du) - normal mean(w du normal)), with the means over a group.
-      const shift = tf.mul(groupMean(tf.mul(duMean, weight2), groups), rstd);
-      const slope = tf.mul(groupMean(tf.mul(duNormalMean, weight2), groups), rstd);
-      const spread = (t: tf.Tensor): tf.Tensor => tf.reshape(t, [B, 1, C]);
-      const scaled = tf.mul(du, spread(tf.mul(rstd, weight2)));
-      const dx = tf.sub(tf.sub(scaled, tf.mul(normal, spread(slope))), spread(shift)); // [B, S, C]
-      return [tf.reshape(dx, dy.shape), tf.mul(tf.sum(duNormalMean, 0), S), tf.mul(tf.sum(duMean, 0), S)];
+      const [centered, rstd, scale, y, s] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor?, tf.Tensor?];
+      const dImages = asImages(dy, S);
+      // The slope of silu is s + y (1 - s).
+      const du = s && y ? tf.mul(dImages, tf.add(s, tf.mul(y, tf.sub(1, s)))) : dImages; // [B, H, W, C]
+      const duMean = positionMean(du, B, S, C); // [B, C]
+      const duCenteredMean = positionMean(tf.mul(du, centered), B, S, C); // [B, C]
+      // With w the weight, n = centered rstd, and means over a group: dx = rstd (w du - mean(w du) - n mean(w du n)).
+      const scaleRows = tf.reshape(scale, [B, C]);
+      const shift = groupMean(tf.mul(duMean, scaleRows), groups); // rstd mean(w du): [B, G, 1]
+      const along = groupMean(tf.mul(duCenteredMean, scaleRows), groups); // mean(w du n)
+      const slope = tf.mul(along, tf.mul(rstd, rstd));
+      const scaled = tf.mul(du, tf.reshape(scale, [B, 1, 1, C]));
+      const dx = tf.sub(tf.sub(scaled, tf.mul(centered, perChannel(slope, M))), perChannel(shift, M));
+      const dWeight = tf.mul(tf.reshape(duCenteredMean, [B, groups, M]), rstd); // [B, G, M]
+      return [restored(dx, dy.shape), tf.mul(tf.sum(tf.reshape(dWeight, [B, C]), 0), S), tf.mul(tf.sum(duMean, 0), S)];
     },
   );
 }
 
-/** Mean over the positions, `[B, S, C]` -> `[B, C]`, by average pooling: a fast kernel on every backend. */
-function positionMean(x: tf.Tensor3D): tf.Tensor2D {
-  const [B, S, C] = x.shape;
-  return tf.reshape(tf.avgPool(tf.reshape(x, [B, 1, S, C]) as tf.Tensor4D, [1, S], 1, 'valid'), [B, C]);
+/** Images as they are, other tensors as images of one row. */
+function asImages(x: tf.Tensor, S: number): tf.Tensor4D {
+  if (x.rank === 4) return x as tf.Tensor4D;
+  return tf.reshape(x, [x.shape[0]!, 1, S, x.shape[x.rank - 1]!]);
 }
 
-/** Mean over each group, given to each of its channels: `[B, C]` -> `[B, C]`. */
-function groupMean(x: tf.Tensor2D, groups: number): tf.Tensor2D {
-  const [B, C] = x.shape;
-  const mean = tf.mean(tf.reshape(x, [B * groups, C / groups]), 1, true); // [B * G, 1]
-  return tf.reshape(tf.mul(mean, tf.ones([1, C / groups])), [B, C]); // tf.tile is slow on wasm
+function restored(x: tf.Tensor, shape: number[]): tf.Tensor {
+  return x.shape.length === shape.length ? x : tf.reshape(x, shape);
 }
 
-function siluSlope(u: tf.Tensor): tf.Tensor {
-  const s = tf.sigmoid(u);
-  return tf.mul(s, tf.add(1, tf.mul(u, tf.sub(1, s))));
+/** Mean over the positions, -> `[B, C]`, by average pooling: a fast kernel on every backend. */
+function positionMean(x: tf.Tensor, B: number, S: number, C: number): tf.Tensor2D {
+  const images = asImages(x, S);
+  return tf.reshape(tf.avgPool(images, [images.shape[1], images.shape[2]], 1, 'valid'), [B, C]);
+}
+
+/** Mean over the channels of each group: `[B, C]` -> `[B, G, 1]`. */
+function groupMean(x: tf.Tensor, groups: number): tf.Tensor {
+  const [B, C] = x.shape as [number, number];
+  return tf.mean(tf.reshape(x, [B, groups, C / groups]), 2, true);
+}
+
+/** The group's value for each of its channels: `[B, G, 1]` -> `[B, 1, 1, C]`. By a product: tf.tile is slow on wasm. */
+function perChannel(x: tf.Tensor, M: number): tf.Tensor {
+  const [B, G] = x.shape as [number, number, number];
+  return tf.reshape(tf.mul(x, tf.ones([1, 1, M])), [B, 1, 1, G * M]);
 }

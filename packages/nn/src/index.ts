@@ -28,7 +28,7 @@ export {
 export { timestepEmbedding } from './timestep-embedding';
 export { upsampleNearest2x, spaceToDepth, depthToSpace } from './resample';
 export { type Gradients, valueAndGrads, clipByGlobalNorm, firstNonFinite } from './gradients';
-export { type AdamW, type AdamWOptions, createAdamW } from './adamw';
+export { type AdamW, type AdamWOptions, type AdamWStepOptions, createAdamW } from './adamw';
 export { type Ema, type EmaOptions, createEma } from './ema';
 export { toFloat16, fromFloat16 } from './float16';
 export {

@@ -64,6 +64,29 @@ describe.each(['cpu', 'wasm'] as const)('training on %s', (backend) => {
     });
   });
 
+  it('clippedStep is a step with clipped gradients, also after a weight was assigned from outside', async () => {
+    await expectNoLeak(() => {
+      const [one, two] = [variables(golden.start), variables(golden.start)];
+      const [a, b] = [createAdamW(one, options), createAdamW(two, options)];
+      golden.steps.forEach((step, i) => {
+        const raw = unpackBoth(step.grads);
+        const { grads, norm } = clipByGlobalNorm(raw, 2);
+        a.step(grads);
+        const norm2 = b.clippedStep(raw, 2);
+        expect(norm2).toBeAllClose(norm);
+        expect(two.kernel).toBeAllClose(one.kernel);
+        if (i === 3)
+          tf.tidy(() => [one, two].forEach(({ bias }) => (bias as tf.Variable).assign(tf.tensor1d([7, 8, 9]))));
+        tf.dispose([raw, grads, norm, norm2]);
+      });
+      expect(two.bias).toBeAllClose(one.bias);
+      expect(one.bias.dataSync()[2]).toBeGreaterThan(6); // the assigned value was not overwritten by an old copy
+      a.dispose();
+      b.dispose();
+      tf.dispose([one, two]);
+    });
+  });
+
   it('AdamW refuses gradients and states that do not fit, and changes nothing', async () => {
     const params = variables(golden.start);
     const optimizer = createAdamW(params, options);
