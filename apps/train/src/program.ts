@@ -56,7 +56,7 @@ export function buildProgram(): Command {
     .option('--config <file>', 'JSON whose entries replace the preset’s')
     .option('--resume', 'continue from the last checkpoint', false)
     .option('--max-minutes <minutes>', 'save and end after so long', positive)
-    .option('--workers <count>', 'split each batch over so many threads (diffusion)', positive, 1)
+    .option('--workers <count>', 'split each batch over so many threads (diffusion)', wholeFromOne, 1)
     .option('--checkpoint-minutes <minutes>', 'minutes between checkpoints', positive, 3)
     .action(
       async (
@@ -128,7 +128,7 @@ export function buildProgram(): Command {
   backend(common(program.command('edit')))
     .description('change the graph of a picture and draw it again from the same noise')
     .argument('<picture>', 'PNG made by sgdiff, or the record beside it')
-    .requiredOption('--change <change...>', '"sheep -> zebra", "+ tree behind sheep" or "- boat"; several are done in turn')
+    .requiredOption('--change <change>', '"sheep -> zebra", "+ tree behind sheep" or "- boat"; may be given several times', repeated)
     .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
     .option('--out <file>', 'the new picture', 'out/edit.png')
     .action(async (input: string, options: BackendOptions & { change: string[]; model: string; out: string }) => {
@@ -252,7 +252,7 @@ function common(command: Command): Command {
 function backend(command: Command): Command {
   return command
     .option('--backend <name>', `one of ${BACKENDS.join(', ')}; the best available unless given`)
-    .option('--threads <count>', 'threads of the wasm and tensorflow backends', positive);
+    .option('--threads <count>', 'threads of the wasm and tensorflow backends', wholeFromOne);
 }
 
 function terminalOf(options: CommonOptions): Terminal {
@@ -275,6 +275,17 @@ function number(text: string): number {
 function whole(option: string, value: number): number {
   if (Number.isInteger(value) && value >= 2) return value;
   throw new CliError(`${option}: expected a whole number from 2, received ${value}.`);
+}
+
+function wholeFromOne(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('Expected a whole number from 1.');
+  return value;
+}
+
+/** Collects an option that is given several times. */
+function repeated(text: string, before: readonly string[] = []): string[] {
+  return [...before, text];
 }
 
 function positive(text: string): number {

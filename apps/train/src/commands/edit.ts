@@ -1,6 +1,5 @@
-import { addObject, parseSceneText, relate, removeObject, renameObject, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
+import { addObject, relate, removeObject, renameObject, safeParseSceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
 import { CliError } from '../errors';
-import { naming } from './generate';
 
 /**
  * A change of a graph in words:
@@ -17,17 +16,16 @@ export function applyChange(graph: SceneGraph, change: string, vocabulary: Vocab
     const [, from, to] = rename;
     if (vocabulary.objectIndex(to) === undefined) {
       // The parser's message suggests the nearest words.
-      naming(`The change "${change}"`, () => parseSceneText(quoted(to), { vocabulary }));
+      parseWords(change, quoted(to), vocabulary);
     }
     return positionsOf(graph, from).reduce((changed, position) => renameObject(changed, position, to), graph);
   }
-  if (text.startsWith('-')) {
+  if (/^-\s*\S/.test(text)) {
     const positions = positionsOf(graph, text.slice(1).trim());
     return [...positions].reverse().reduce((changed, position) => removeObject(changed, position), graph);
   }
-  if (text.startsWith('+')) {
-    const words = text.slice(1).trim();
-    return addRelations(graph, naming(`The change "${change}"`, () => parseSceneText(words, { vocabulary })));
+  if (/^\+\s*\S/.test(text)) {
+    return addWords(graph, change, text.slice(1).trim(), vocabulary);
   }
   throw new CliError(`Cannot read the change "${change}". Write "sheep -> zebra", "+ tree behind sheep" or "- boat".`);
 }
@@ -49,19 +47,23 @@ function quoted(word: string): string {
   return `"${word.replace(/["\\]/g, '\\$&')}"`;
 }
 
-/** Relations of `added` put into `graph`; the first object of the same word is meant, new words become new objects. */
-function addRelations(graph: SceneGraph, added: SceneGraph): SceneGraph {
-  let changed = graph;
-  const used = new Set<number>();
-  const positions = added.objects.map((word) => {
-    const there = changed.objects.findIndex((object, position) => object === word && !used.has(position));
-    const position = there >= 0 ? there : changed.objects.length;
-    if (there < 0) changed = addObject(changed, word);
-    used.add(position);
-    return position;
+/** Adds relations and objects; words and numbers mean the objects that are there, as far as there are any. */
+function addWords(graph: SceneGraph, change: string, words: string, vocabulary: Vocabulary): SceneGraph {
+  const seen = new Map<string, number>();
+  const there = graph.objects.map((word) => {
+    const place = (seen.get(word) ?? 0) + 1;
+    seen.set(word, place);
+    return place === 1 ? quoted(word) : `${quoted(word)} ${place}`;
   });
-  for (const [subject, predicate, object] of added.relationships) {
-    changed = relate(changed, positions[subject], predicate, positions[object]);
-  }
-  return changed;
+  // With those there named first, the parser's numbering of equal words is that of the graph.
+  const together = parseWords(change, [...there, words].join('; '), vocabulary);
+  const grown = together.objects.slice(there.length).reduce((changed, word) => addObject(changed, word), graph);
+  return together.relationships.reduce((changed, [subject, predicate, object]) => relate(changed, subject, predicate, object), grown);
+}
+
+function parseWords(change: string, words: string, vocabulary: Vocabulary): SceneGraph {
+  const result = safeParseSceneText(words, { vocabulary });
+  if (result.ok) return result.graph;
+  const [{ expected, received, hint }] = result.issues;
+  throw new CliError(`The change "${change}": expected ${expected}, received ${received}; ${hint}.`);
 }

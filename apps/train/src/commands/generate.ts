@@ -33,7 +33,7 @@ export function readGraphs(input: string, path: string, vocabulary: Vocabulary, 
 }
 
 /** Says where the graph came from, in place of the function that read it. */
-export function naming<T>(where: string, parse: () => T): T {
+function naming<T>(where: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {

@@ -1,3 +1,5 @@
+import { pictureBookVocabulary } from '@sgdiff/datasets';
+import { downsamplingFactor } from '@sgdiff/latent-autoencoder';
 import { z } from 'zod';
 import { CliError } from '../errors';
 import { readUserText } from '../files';
@@ -32,6 +34,7 @@ const autoencoderModel = z.strictObject({
   middle: z.enum(['attention', 'blocks', 'none']).optional(),
   zChannels: count,
   embedDim: count,
+  codeGroups: count.optional(),
   codebookSize: count,
   groups: count,
 });
@@ -142,9 +145,42 @@ export function loadConfig(path: string | undefined): PictureBookConfig {
     throw new CliError(`${path} is not valid JSON: ${(error as Error).message}.`, { cause: error });
   }
   const parsed = pictureBookConfigSchema.safeParse(merge(pictureBook, given));
-  if (parsed.success) return parsed.data;
-  const lines = parsed.error.issues.map((issue) => `  ${issue.path.join('.') || '(top)'}: ${issue.message}`);
+  const lines = parsed.success
+    ? misfits(parsed.data)
+    : parsed.error.issues.map((issue) => `  ${issue.path.join('.') || '(top)'}: ${issue.message}`);
+  if (parsed.success && lines.length === 0) return parsed.data;
   throw new CliError(`${path} does not fit the config:\n${lines.join('\n')}\nEntries left out keep the preset's value.`);
+}
+
+/** Where one stage does not fit another. What is wrong within a model, its own `init…` says. */
+export function misfits({ data, autoencoder, pretrain, diffusion }: PictureBookConfig): string[] {
+  const { encoder, imageSize } = pretrain.model;
+  const unet = diffusion.model;
+  const words = pictureBookVocabulary();
+  const equal: readonly (readonly [at: string, received: number, expected: number, why: string])[] = [
+    ['autoencoder.model.imageChannels', autoencoder.model.imageChannels, 3, 'red, green and blue'],
+    ['pretrain.model.imageSize', imageSize, data.size, 'data.size'],
+    ['pretrain.model.encoder.objectCount', encoder.objectCount, words.objects.length, 'the words of picture-book'],
+    ['pretrain.model.encoder.predicateCount', encoder.predicateCount, words.predicates.length, 'the predicates of picture-book'],
+    ['diffusion.model.inChannels', unet.inChannels, autoencoder.model.embedDim, 'autoencoder.model.embedDim'],
+    ['diffusion.model.outChannels', unet.outChannels, autoencoder.model.embedDim, 'autoencoder.model.embedDim'],
+    ['diffusion.model.localWidth', unet.localWidth, 3 * encoder.width, 'three times pretrain.model.encoder.width'],
+    ['diffusion.model.globalWidth', unet.globalWidth, encoder.globalWidth, 'pretrain.model.encoder.globalWidth'],
+  ];
+  const lines = equal
+    .filter(([, received, expected]) => received !== expected)
+    .map(([at, received, expected, why]) => `  ${at}: expected ${expected} (${why}), received ${received}`);
+  const unit = downsamplingFactor(autoencoder.model) * 2 ** (unet.channelMults.length - 1);
+  if (data.size % unit !== 0) {
+    lines.push(`  data.size: expected a multiple of ${unit} (by which autoencoder.model and diffusion.model reduce the sides), received ${data.size}`);
+  }
+  if (!unet.nullToken && (diffusion.guidanceScale !== 1 || diffusion.dropCondition > 0)) {
+    lines.push('  diffusion.model.nullToken: expected true (diffusion.guidanceScale is not 1 or diffusion.dropCondition is not 0), received false');
+  }
+  if (diffusion.samplingSteps > diffusion.schedule.timesteps) {
+    lines.push(`  diffusion.samplingSteps: expected at most ${diffusion.schedule.timesteps} (diffusion.schedule.timesteps), received ${diffusion.samplingSteps}`);
+  }
+  return lines;
 }
 
 /** Objects are merged entry by entry, everything else is replaced. */

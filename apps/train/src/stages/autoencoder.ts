@@ -59,9 +59,7 @@ export function autoencoderStage(
       chosen?.dispose();
       if (step % RESTART_EVERY !== 0 || step > config.steps * RESTART_SHARE) return;
       // A run that was continued since the last restart has not seen enough to call a code dead.
-      const enough = step === 0 || countedSteps >= RESTART_EVERY;
-      countedSteps = 0;
-      if (!enough) return;
+      if (step > 0 && countedSteps < RESTART_EVERY) return;
       const latents = tf.tidy(() => encode(params, model, tf.tensor4d(images, shape)).dataSync() as Float32Array);
       const book = params.quantize.embedding.weight as tf.Variable<tf.Rank.R2>;
       const rng = createRng(seed, 'codebook', step);
@@ -71,6 +69,7 @@ export function autoencoderStage(
           : restartDeadCodes(book.dataSync() as Float32Array, counts, latents, rng).codebook;
       tf.tidy(() => book.assign(tf.tensor2d(next, book.shape)));
       counts = new Float32Array(model.codebookSize);
+      countedSteps = 0;
     },
     sampleEverySteps: 500,
     async sample(params) {
