@@ -2,6 +2,7 @@
 import {
   autoencoderLoss,
   codebookFromLatents,
+  codeWidth,
   countCodes,
   decode,
   encode,
@@ -15,6 +16,7 @@ import type { PictureBookConfig } from '../configs/config';
 import { createBatchOrder, readPictures } from '../data/batches';
 import type { PictureStore } from '../data/picture-store';
 import { encodePicture, tile, toPictures } from '../png';
+import { partOf } from '../training/data-parallel';
 import type { Stage } from '../training/loop';
 
 /** Codes that no latent chose for so many steps are moved to where latents are … */
@@ -31,8 +33,9 @@ export function autoencoderStage(
 ): Stage<AutoencoderParams> {
   const { model, batchSize, seed } = config;
   const order = createBatchOrder(train.count, batchSize, seed);
-  const shape: [number, number, number, number] = [batchSize, train.size, train.size, 3];
-  let images: Float32Array = new Float32Array(0);
+  const { size } = train;
+  let images: Float32Array = new Float32Array(0); // [B, S, S, 3], the own part of the batch
+  const batch = (): tf.Tensor4D => tf.tensor4d(images, [images.length / (size * size * 3), size, size, 3]);
   let counts = new Float32Array(model.codebookSize);
   let countedSteps = 0;
   let chosen: tf.Tensor | undefined;
@@ -43,12 +46,13 @@ export function autoencoderStage(
     optimiser: config.optimiser,
     batchSize,
     steps: config.steps,
-    splitsBatch: false,
-    prepare(step) {
-      images = readPictures(train, order(step));
+    splitsBatch: true,
+    prepare(step, part) {
+      images = readPictures(train, partOf(order(step), part));
     },
     loss(params) {
-      const { loss, reconstruction, codebook, l1, indices } = autoencoderLoss(params, model, tf.tensor4d(images, shape), config.loss);
+      const { loss, reconstruction, codebook, l1, indices } = autoencoderLoss(params, model, batch(), config.loss);
+      chosen?.dispose();
       chosen = tf.keep(indices);
       return { loss, terms: { reconstruction, codebook, l1 } };
     },
@@ -56,16 +60,15 @@ export function autoencoderStage(
       const used = countCodes(chosen?.dataSync() ?? [], model.codebookSize);
       used.forEach((count, code) => (counts[code] += count));
       countedSteps += 1;
-      chosen?.dispose();
       if (step % RESTART_EVERY !== 0 || step > config.steps * RESTART_SHARE) return;
       // A run that was continued since the last restart has not seen enough to call a code dead.
       if (step > 0 && countedSteps < RESTART_EVERY) return;
-      const latents = tf.tidy(() => encode(params, model, tf.tensor4d(images, shape)).dataSync() as Float32Array);
+      const latents = tf.tidy(() => encode(params, model, batch()).dataSync() as Float32Array);
       const book = params.quantize.embedding.weight as tf.Variable<tf.Rank.R2>;
       const rng = createRng(seed, 'codebook', step);
       const next =
         step === 0
-          ? codebookFromLatents(latents, model.codebookSize, model.embedDim, rng)
+          ? codebookFromLatents(latents, model.codebookSize, codeWidth(model), rng)
           : restartDeadCodes(book.dataSync() as Float32Array, counts, latents, rng).codebook;
       tf.tidy(() => book.assign(tf.tensor2d(next, book.shape)));
       counts = new Float32Array(model.codebookSize);
@@ -73,7 +76,6 @@ export function autoencoderStage(
     },
     sampleEverySteps: 500,
     async sample(params) {
-      const { size } = validation;
       const pixels = readPictures(validation, Array.from({ length: SAMPLES }, (_, i) => i));
       const rebuilt = tf.tidy(() => decode(params, model, encode(params, model, tf.tensor4d(pixels, [SAMPLES, size, size, 3]))));
       try {
