@@ -82,17 +82,19 @@ export async function startWorkers(task: Omit<WorkerTask, 'part'> & { readonly c
     },
     async meanWith(grads) {
       await pending;
-      return tf.tidy(() => {
-        let at = 0;
-        const mean: Record<string, tf.Tensor> = {};
-        for (const [path, own] of Object.entries(grads)) {
-          let sum = own;
-          for (const buffer of gradients) sum = tf.add(sum, tf.tensor(new Float32Array(buffer, at * 4, own.size).slice(), own.shape));
-          mean[path] = tf.div(sum, parts);
-          at += own.size;
+      const mean: Record<string, tf.Tensor> = {};
+      let at = 0;
+      for (const [path, own] of Object.entries(grads)) {
+        const sum = Float32Array.from(await own.data());
+        for (const buffer of gradients) {
+          const part = new Float32Array(buffer, at * 4, own.size);
+          for (let k = 0; k < sum.length; k++) sum[k] += part[k];
         }
-        return mean;
-      });
+        for (let k = 0; k < sum.length; k++) sum[k] /= parts;
+        mean[path] = tf.tensor(sum, own.shape);
+        at += own.size;
+      }
+      return mean;
     },
     async stop() {
       await Promise.all(workers.map((worker) => worker.terminate()));
