@@ -13,5 +13,7 @@ export function libraryBuild(entry: string[]): Options | Options[] | ReturnType<
     clean: true,
     target: 'es2022',
     treeshake: true,
+    // What two entry points share is one file for both, also in CJS: else each would have error classes of its own.
+    splitting: true,
   });
 }

@@ -46,7 +46,11 @@ export type DrawSettings = {
  * @returns `[B, h, w, C]` in the diffusion's scale (unit variance). The caller disposes it.
  * @throws what packing, encoding and sampling throw; nothing is left allocated then.
  */
-export async function drawLatents(drawer: LatentDrawer, graphs: readonly SceneGraph[], settings: DrawSettings): Promise<tf.Tensor4D> {
+export async function drawLatents(
+  drawer: LatentDrawer,
+  graphs: readonly SceneGraph[],
+  settings: DrawSettings,
+): Promise<tf.Tensor4D> {
   const { schedule, latentShape } = drawer;
   const { sampler, steps, guidanceScale, seeds, eta, signal, onStep } = settings;
   const sigmas = samplingSigmas(schedule, steps);
@@ -92,5 +96,8 @@ function encodeCondition(
   const { local, mask, global } = encodeSceneGraphs(encoder.params, encoder.config, packed); // [N, T, 3D], [N, T], [N, G]
   const condition = { local, mask, global };
   if (!guided) return { condition };
-  return { condition, keep: tf.tensor1d([...graphs.map(() => 1), ...graphs.map(({ negative }) => (negative ? 1 : 0))]) };
+  return {
+    condition,
+    keep: tf.tensor1d([...graphs.map(() => 1), ...graphs.map(({ negative }) => (negative ? 1 : 0))]),
+  };
 }

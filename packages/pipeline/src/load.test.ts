@@ -13,7 +13,8 @@ beforeAll(async () => {
 });
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
-const without = (file: string): ModelFiles => Object.fromEntries(Object.entries(files).filter(([name]) => name !== file));
+const without = (file: string): ModelFiles =>
+  Object.fromEntries(Object.entries(files).filter(([name]) => name !== file));
 const load = (changed: ModelFiles): Promise<unknown> => loadPipeline(memorySource('models/tiny', changed));
 
 describe('loadPipeline', () => {
@@ -32,12 +33,22 @@ describe('loadPipeline', () => {
     const source = memorySource('tiny', files);
     const pipeline = await loadPipeline({ ...source, read: (file) => (asked.push(file), source.read(file)) });
     pipeline.dispose();
-    expect(asked).toEqual(['model.json', 'vocab.json', 'encoder.safetensors', 'autoencoder.safetensors', 'unet.safetensors']);
+    expect(asked).toEqual([
+      'model.json',
+      'vocab.json',
+      'encoder.safetensors',
+      'autoencoder.safetensors',
+      'unet.safetensors',
+    ]);
   });
 
   const { parts, defaults } = tinyManifest;
-  const manifest = (change: object): (() => ModelFiles) => () => withManifest(files, { ...tinyManifest, ...change });
-  const unet = (change: object): (() => ModelFiles) => manifest({ parts: { ...parts, unet: { ...parts.unet, ...change } } });
+  const manifest =
+    (change: object): (() => ModelFiles) =>
+    () =>
+      withManifest(files, { ...tinyManifest, ...change });
+  const unet = (change: object): (() => ModelFiles) =>
+    manifest({ parts: { ...parts, unet: { ...parts.unet, ...change } } });
   const AGAIN = 'Correct it or get the model folder again.';
 
   const refused: [what: string, changed: () => ModelFiles, code: string, message: string | RegExp][] = [
@@ -84,7 +95,12 @@ describe('loadPipeline', () => {
       'unsupported_format',
       'models/tiny/model.json: format: expected 1, received 2. Use the version of @sgdiff/pipeline that the model was made for.',
     ],
-    ['a missing key', manifest({ name: undefined }), 'invalid_manifest', `models/tiny/model.json: name: expected a string, received nothing. ${AGAIN}`],
+    [
+      'a missing key',
+      manifest({ name: undefined }),
+      'invalid_manifest',
+      `models/tiny/model.json: name: expected a string, received nothing. ${AGAIN}`,
+    ],
     [
       'half a pixel',
       manifest({ imageSize: 8.5 }),
@@ -185,7 +201,11 @@ describe('loadPipeline', () => {
     ],
     [
       'a vocabulary of another form',
-      () => withManifest({ ...files, 'vocab.json': encodeJson({ object_idx_to_name: ['sky'], pred_idx_to_name: ['__in_image__'] }) }),
+      () =>
+        withManifest({
+          ...files,
+          'vocab.json': encodeJson({ object_idx_to_name: ['sky'], pred_idx_to_name: ['__in_image__'] }),
+        }),
       'invalid_vocabulary',
       'Model file models/tiny/vocab.json is no vocabulary: parseVocabulary: object_idx_to_name[0]: expected "__image__", received "sky". ' +
         'Put "__image__" first: models use index 0 for it.',
@@ -226,7 +246,9 @@ describe('loadPipeline', () => {
   ];
   it.each(refused)('refuses %s', async (_, changed, code, message) => {
     const run = (): Promise<unknown> => load(changed());
-    await expectNoLeak(() => expect(run()).rejects.toMatchObject({ name: 'ModelError', code, message: match(message) }));
+    await expectNoLeak(() =>
+      expect(run()).rejects.toMatchObject({ name: 'ModelError', code, message: match(message) }),
+    );
   });
 });
 
@@ -239,7 +261,9 @@ describe('loadModelWeights', () => {
     const source = memorySource('one', withManifest({ ...files, 'head.safetensors': bytes }));
     const manifest = parseManifest(new TextDecoder().decode(await source.read('model.json')), 'one/model.json');
     await expectNoLeak(async () => {
-      const params = await loadModelWeights(source, manifest, 'head.safetensors', (rng) => initLinear(1, 2, rng.fork('head')));
+      const params = await loadModelWeights(source, manifest, 'head.safetensors', (rng) =>
+        initLinear(1, 2, rng.fork('head')),
+      );
       expect(params.weight).toBeAllClose([[3, 4]]);
       expect(params.bias).toBeAllClose([1, -2]);
       return params;
@@ -257,7 +281,8 @@ describe('urlSource', () => {
     const url = String(input);
     if (url.includes('offline')) throw new TypeError('fetch failed');
     const bytes = files[url.replace('https://models.example/tiny/', '')];
-    if (url.endsWith('broken.bin')) return { ok: true, arrayBuffer: () => Promise.reject(new Error('terminated')) } as Response;
+    if (url.endsWith('broken.bin'))
+      return { ok: true, arrayBuffer: () => Promise.reject(new Error('terminated')) } as Response;
     return bytes ? new Response(new Uint8Array(bytes)) : new Response('', { status: 404 });
   };
 
@@ -287,7 +312,11 @@ describe('urlSource', () => {
         'The model folder is not complete: get it again.',
     ],
   ])('says what went wrong at %s for %s', async (url, file, message) => {
-    await expect(urlSource(url, { fetch: server }).read(file)).rejects.toMatchObject({ code: 'missing_file', file, message });
+    await expect(urlSource(url, { fetch: server }).read(file)).rejects.toMatchObject({
+      code: 'missing_file',
+      file,
+      message,
+    });
   });
 });
 

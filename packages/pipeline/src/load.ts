@@ -1,6 +1,14 @@
 import { decode, downsamplingFactor, initAutoencoder } from '@sgdiff/latent-autoencoder';
 import { initUnet } from '@sgdiff/diffusion-unet';
-import { CheckpointError, createRng, disposeParams, paramsFromSafetensors, restoreParams, type ParamTree, type Rng } from '@sgdiff/nn';
+import {
+  CheckpointError,
+  createRng,
+  disposeParams,
+  paramsFromSafetensors,
+  restoreParams,
+  type ParamTree,
+  type Rng,
+} from '@sgdiff/nn';
 import { createSchedule } from '@sgdiff/sampler';
 import { initSgEncoder, type SgEncoderConfig } from '@sgdiff/sg-encoder';
 import { parseVocabulary, VocabularyError, type Vocabulary } from '@sgdiff/sg-schema';
@@ -71,7 +79,10 @@ export async function loadPipeline(source: ModelSource | string): Promise<Pipeli
 export async function readModelFile(source: ModelSource, manifest: ModelManifest, file: string): Promise<Uint8Array> {
   const expected = Object.hasOwn(manifest.files, file) ? manifest.files[file] : undefined;
   if (!expected) {
-    throw new ModelError(`${source.name}/model.json lists no "${file}". This model comes without that part.`, { code: 'missing_file', file });
+    throw new ModelError(`${source.name}/model.json lists no "${file}". This model comes without that part.`, {
+      code: 'missing_file',
+      file,
+    });
   }
   const bytes = await source.read(file);
   const received = bytesToHex(sha256(bytes));
@@ -139,7 +150,11 @@ const zeroRng: Rng = {
   fillUniform: (out) => out,
 };
 
-async function loadVocabulary(folder: ModelSource, manifest: ModelManifest, encoder: SgEncoderConfig): Promise<Vocabulary> {
+async function loadVocabulary(
+  folder: ModelSource,
+  manifest: ModelManifest,
+  encoder: SgEncoderConfig,
+): Promise<Vocabulary> {
   const where = `${folder.name}/vocab.json`;
   const text = new TextDecoder().decode(await readModelFile(folder, manifest, 'vocab.json'));
   let vocabulary: Vocabulary;
@@ -147,7 +162,11 @@ async function loadVocabulary(folder: ModelSource, manifest: ModelManifest, enco
     vocabulary = parseVocabulary(text);
   } catch (cause) {
     if (!(cause instanceof VocabularyError)) throw cause;
-    throw new ModelError(`Model file ${where} is no vocabulary: ${cause.message}`, { code: 'invalid_vocabulary', file: 'vocab.json', cause });
+    throw new ModelError(`Model file ${where} is no vocabulary: ${cause.message}`, {
+      code: 'invalid_vocabulary',
+      file: 'vocab.json',
+      cause,
+    });
   }
   const counts = [
     ['object', vocabulary.objects.length, encoder.objectCount],

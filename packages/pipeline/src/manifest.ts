@@ -37,7 +37,12 @@ export type ModelManifest = {
 export type ModelFile = { readonly sha256: string; readonly bytes: number };
 
 /** The files that drawing needs. */
-export const DRAWING_FILES = ['vocab.json', 'encoder.safetensors', 'autoencoder.safetensors', 'unet.safetensors'] as const;
+export const DRAWING_FILES = [
+  'vocab.json',
+  'encoder.safetensors',
+  'autoencoder.safetensors',
+  'unet.safetensors',
+] as const;
 
 const PREDICTIONS: readonly Prediction[] = ['eps', 'v', 'x0'];
 
@@ -63,7 +68,8 @@ export function parseManifest(text: string, where: string): ModelManifest {
       : 'Get the model folder again.';
     return fail(` is not valid JSON: ${(cause as Error).message}. ${remedy}`, 'invalid_manifest', cause);
   }
-  if (!isObject(value)) return fail(`: expected an object, received ${describe(value)}. Get the model folder again.`, 'invalid_manifest');
+  if (!isObject(value))
+    return fail(`: expected an object, received ${describe(value)}. Get the model folder again.`, 'invalid_manifest');
   if (value['format'] !== MODEL_FORMAT) {
     return fail(
       `: format: expected ${MODEL_FORMAT}, received ${describe(value['format'])}. ` +
@@ -74,14 +80,21 @@ export function parseManifest(text: string, where: string): ModelManifest {
   const problem = findProblem(value) ?? findMisfit(value as unknown as ModelManifest);
   if (problem) {
     const { at, expected, received } = problem;
-    return fail(`: ${at}: expected ${expected}, received ${received}. Correct it or get the model folder again.`, 'invalid_manifest');
+    return fail(
+      `: ${at}: expected ${expected}, received ${received}. Correct it or get the model folder again.`,
+      'invalid_manifest',
+    );
   }
   return value as unknown as ModelManifest;
 }
 
 /** The first key that is missing or holds what it cannot. */
 function findProblem(value: Record<string, unknown>): Problem | undefined {
-  const problem = (at: string, expected: string, received: unknown): Problem => ({ at, expected, received: describe(received) });
+  const problem = (at: string, expected: string, received: unknown): Problem => ({
+    at,
+    expected,
+    received: describe(received),
+  });
   for (const key of ['name', 'licence']) {
     if (typeof value[key] !== 'string') return problem(key, 'a string', value[key]);
   }
@@ -104,7 +117,8 @@ function findProblem(value: Record<string, unknown>): Problem | undefined {
   if (!isCount(steps) || steps > timesteps) {
     return problem('defaults.steps', `a whole number from 1 to ${timesteps}, the timesteps of the schedule`, steps);
   }
-  if (!isNumber(guidanceScale) || guidanceScale < 0) return problem('defaults.guidanceScale', 'a number from 0', guidanceScale);
+  if (!isNumber(guidanceScale) || guidanceScale < 0)
+    return problem('defaults.guidanceScale', 'a number from 0', guidanceScale);
 
   if (!isObject(parts)) return problem('parts', 'an object', parts);
   for (const part of ['encoder', 'autoencoder', 'unet']) {
@@ -124,7 +138,11 @@ function findProblem(value: Record<string, unknown>): Problem | undefined {
  * The first size of one part that does not fit another part. A part that is malformed in itself is left to its own
  * `init…`, which says so better.
  */
-function findMisfit({ imageSize, defaults, parts: { encoder, autoencoder, unet } }: ModelManifest): Problem | undefined {
+function findMisfit({
+  imageSize,
+  defaults,
+  parts: { encoder, autoencoder, unet },
+}: ModelManifest): Problem | undefined {
   const sizes: readonly [at: string, received: number, expected: number, why: string][] = [
     ['parts.unet.localWidth', unet.localWidth, 3 * encoder.width, 'three times parts.encoder.width'],
     ['parts.unet.globalWidth', unet.globalWidth, encoder.globalWidth, 'parts.encoder.globalWidth'],

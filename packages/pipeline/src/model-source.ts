@@ -55,7 +55,11 @@ export function missing(file: string, place: string, why: string, cause?: unknow
     file === 'model.json'
       ? 'Check that this is the address of a model folder, which has a model.json.'
       : 'The model folder is not complete: get it again.';
-  return new ModelError(`Model file ${place} could not be read: ${why}. ${remedy}`, { code: 'missing_file', file, cause });
+  return new ModelError(`Model file ${place} could not be read: ${why}. ${remedy}`, {
+    code: 'missing_file',
+    file,
+    cause,
+  });
 }
 
 function messageOf(error: unknown): string {

@@ -42,7 +42,9 @@ describe('folderSource', () => {
     mkdirSync(path, { recursive: true });
     await expect(folderSource(join(root, 'odd')).read('model.json')).rejects.toMatchObject({
       code: 'missing_file',
-      message: expect.stringMatching(/model\.json could not be read: EISDIR: .+ Check that this is the address of a model folder/),
+      message: expect.stringMatching(
+        /model\.json could not be read: EISDIR: .+ Check that this is the address of a model folder/,
+      ),
     });
   });
 });
@@ -51,12 +53,21 @@ describe('resolveModel', () => {
   it('knows a URL, a folder and a package', () => {
     expect(resolveModel('https://models.example/tiny/').name).toBe('https://models.example/tiny');
     expect(resolveModel(folder).name).toBe(folder);
+    expect(resolveModel(`${folder}/`).name).toBe(folder);
     expect(resolveModel('@someone/model-tiny', root).name).toBe(installed);
   });
 
   it.each([
-    ['a file in place of a folder', () => join(folder, 'model.json'), 'expected a folder with a model.json, received a file. Name the folder it is in.'],
-    ['what is none of the three', () => 'no-such-model', 'expected a folder, a URL or an installed npm package, found none. Check the name.'],
+    [
+      'a file in place of a folder',
+      () => join(folder, 'model.json'),
+      'expected a folder with a model.json, received a file. Name the folder it is in.',
+    ],
+    [
+      'what is none of the three',
+      () => 'no-such-model',
+      'expected a folder, a URL or an installed npm package, found none. Check the name.',
+    ],
     ['an empty name', () => '', 'expected a folder, a URL or an installed npm package, found none. Check the name.'],
   ])('refuses %s', (_, model, message) => {
     const expected = { name: 'ModelError', code: 'missing_file', message: `Model "${model()}": ${message}` };

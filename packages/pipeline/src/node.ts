@@ -20,14 +20,14 @@ export async function loadPipeline(model: ModelSource | string): Promise<Pipelin
 /** A model folder on disk. */
 export function folderSource(folder: string): ModelSource {
   return {
-    name: folder,
+    name: folder.replace(/(?<=.)[/\\]+$/, ''),
     async read(file) {
       const path = join(folder, file);
       try {
         return new Uint8Array(await readFile(path));
       } catch (cause) {
-        const code = (cause as NodeJS.ErrnoException).code;
-        throw missing(file, path, code === 'ENOENT' ? 'it is not there' : `${String(code)}: ${(cause as Error).message}`, cause);
+        const { code, message } = cause as NodeJS.ErrnoException;
+        throw missing(file, path, code === 'ENOENT' ? 'it is not there' : message, cause);
       }
     },
   };
@@ -43,17 +43,18 @@ export function resolveModel(model: string, from: string = process.cwd()): Model
   if (/^https?:\/\//.test(model)) return urlSource(model);
   if (existsSync(model)) {
     if (statSync(model).isDirectory()) return folderSource(model);
-    throw new ModelError(`Model "${model}": expected a folder with a model.json, received a file. Name the folder it is in.`, {
-      code: 'missing_file',
-    });
+    throw new ModelError(
+      `Model "${model}": expected a folder with a model.json, received a file. Name the folder it is in.`,
+      { code: 'missing_file' },
+    );
   }
   try {
     const manifest = createRequire(pathToFileURL(join(from, 'index.js'))).resolve(`${model}/package.json`);
     return folderSource(dirname(manifest));
   } catch (cause) {
-    throw new ModelError(`Model "${model}": expected a folder, a URL or an installed npm package, found none. Check the name.`, {
-      code: 'missing_file',
-      cause,
-    });
+    throw new ModelError(
+      `Model "${model}": expected a folder, a URL or an installed npm package, found none. Check the name.`,
+      { code: 'missing_file', cause },
+    );
   }
 }

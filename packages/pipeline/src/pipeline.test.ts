@@ -33,15 +33,18 @@ describe.each(['cpu', 'wasm'] as const)('a pipeline on %s', (backend) => {
     expect(first.pixels).not.toEqual((await pipeline.generate(withZebra, { seed: 7 })).pixels);
   });
 
-  it.each(['dpm-solver++2m', 'ddim', 'ddpm'] as const)('draws with %s in a batch what it draws one by one', async (sampler) => {
-    const graphs = [meadow, tree, withZebra];
-    const seeds = [5, 2 ** 40, 0];
-    const eta = sampler === 'ddim' ? 0.5 : 0;
-    const batch = await pipeline.generateBatch(graphs, { seeds, sampler, eta });
-    for (const [i, graph] of graphs.entries()) {
-      expect(batch[i]).toEqual(await pipeline.generate(graph, { seed: seeds[i], sampler, eta }));
-    }
-  });
+  it.each(['dpm-solver++2m', 'ddim', 'ddpm'] as const)(
+    'draws with %s in a batch what it draws one by one',
+    async (sampler) => {
+      const graphs = [meadow, tree, withZebra];
+      const seeds = [5, 2 ** 40, 0];
+      const eta = sampler === 'ddim' ? 0.5 : 0;
+      const batch = await pipeline.generateBatch(graphs, { seeds, sampler, eta });
+      for (const [i, graph] of graphs.entries()) {
+        expect(batch[i]).toEqual(await pipeline.generate(graph, { seed: seeds[i], sampler, eta }));
+      }
+    },
+  );
 
   it('draws the picture of a record again, equal to the byte, also after a way through JSON', async () => {
     const picture = await pipeline.generate(meadow, { seed: 3, sampler: 'ddim', eta: 1, steps: 4, guidanceScale: 1.5 });
@@ -77,7 +80,10 @@ describe('a pipeline', () => {
         guidanceScale: 2,
         eta: 0,
         backend: 'cpu',
-        versions: { '@sgdiff/pipeline': expect.stringMatching(/^\d+\.\d+\.\d+/), '@tensorflow/tfjs-core': tf.version_core },
+        versions: {
+          '@sgdiff/pipeline': expect.stringMatching(/^\d+\.\d+\.\d+/),
+          '@tensorflow/tfjs-core': tf.version_core,
+        },
       },
     });
     expect(new Set(picture.pixels).size).toBeGreaterThan(10); // no plain surface
@@ -159,9 +165,7 @@ describe('a pipeline', () => {
   it('refuses a preview of a step that is over', async () => {
     const late: (() => Promise<Uint8Array[]>)[] = [];
     await pipeline.generate(tree, { onStep: ({ preview }) => void late.push(preview) });
-    await expect(late[0]()).rejects.toThrow(
-      'preview: expected to be called before onStep is over. Await it there.',
-    );
+    await expect(late[0]()).rejects.toThrow('preview: expected to be called before onStep is over. Await it there.');
   });
 
   describe('memory', () => {
@@ -194,7 +198,9 @@ describe('a pipeline', () => {
       };
       await expectNoLeak(() => expect(pipeline.generate(meadow, { onStep: fail })).rejects.toThrow('no more'));
       await expectNoLeak(() => expect(pipeline.generate(meadow, { seed: -1 })).rejects.toThrow('seed'));
-      await expectNoLeak(() => expect(pipeline.generate({ objects: ['boat'], relationships: [] })).rejects.toThrow('boat'));
+      await expectNoLeak(() =>
+        expect(pipeline.generate({ objects: ['boat'], relationships: [] })).rejects.toThrow('boat'),
+      );
     });
 
     it('frees the weights when disposed, once, after the request under way', async () => {
@@ -227,11 +233,16 @@ describe('a pipeline', () => {
       ],
       [
         'too many triples, by name',
-        () => pipeline.generate({ objects: Array.from({ length: 8 }, () => 'tree'), relationships: [[0, 'behind', 1]] }),
+        () =>
+          pipeline.generate({ objects: Array.from({ length: 8 }, () => 'tree'), relationships: [[0, 'behind', 1]] }),
         'parseSceneGraph: relationships: expected at most 8 triples, received 9 (1 relation and 8 objects, each of which takes ' +
           'one __in_image__ triple); remove relations or objects: there is no room for the __in_image__ triple of objects[7] "tree".',
       ],
-      ['no steps', () => pipeline.generate(tree, { steps: 0 }), 'steps: expected a whole number from 1, received 0. 20 is usual.'],
+      [
+        'no steps',
+        () => pipeline.generate(tree, { steps: 0 }),
+        'steps: expected a whole number from 1, received 0. 20 is usual.',
+      ],
       [
         'half a step',
         () => pipeline.generate(tree, { steps: 2.5 }),

@@ -96,12 +96,17 @@ export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: 
   let running = 0;
 
   /** Draws graphs that were checked. */
-  async function draw(graphs: readonly SceneGraph[], seeds: readonly number[], options: GenerateOptions): Promise<Picture[]> {
+  async function draw(
+    graphs: readonly SceneGraph[],
+    seeds: readonly number[],
+    options: GenerateOptions,
+  ): Promise<Picture[]> {
     const settings = checkSettings({ ...defaults, eta: 0, ...given(options) });
     checkForModel(settings, graphs, drawer);
     seeds.forEach(requireSeed);
     const { onStep, signal } = options;
-    const report = onStep && (({ index, steps, x0 }: SamplingStep) => onStep({ index, steps, preview: () => preview(x0) }));
+    const report =
+      onStep && (({ index, steps, x0 }: SamplingStep) => onStep({ index, steps, preview: () => preview(x0) }));
     const z = await drawLatents(drawer, graphs, {
       ...settings,
       seeds,
@@ -195,9 +200,15 @@ function given({ sampler, steps, guidanceScale, eta }: GenerateOptions): Partial
 }
 
 /** @throws RequestError for settings that this model cannot use. */
-function checkForModel({ steps, guidanceScale }: RequestSettings, graphs: readonly SceneGraph[], { schedule, unet }: LatentDrawer): void {
+function checkForModel(
+  { steps, guidanceScale }: RequestSettings,
+  graphs: readonly SceneGraph[],
+  { schedule, unet }: LatentDrawer,
+): void {
   if (steps > schedule.timesteps) {
-    throw new RequestError(`steps: expected at most ${schedule.timesteps}, which this model was trained with, received ${steps}.`);
+    throw new RequestError(
+      `steps: expected at most ${schedule.timesteps}, which this model was trained with, received ${steps}.`,
+    );
   }
   if (guidanceScale !== 1 && !unet.config.nullToken) {
     throw new RequestError(

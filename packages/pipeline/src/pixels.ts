@@ -35,9 +35,12 @@ function toBytes(values: ArrayLike<number>): Uint8Array {
   const bytes = new Uint8ClampedArray(values.length); // rounds and cuts to 0 … 255
   for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(values[i])) {
-      throw new ModelError('decode: expected a picture of finite numbers, received NaN or infinity. Are the weights damaged?', {
-        code: 'not_finite',
-      });
+      throw new ModelError(
+        'decode: expected a picture of finite numbers, received NaN or infinity. Are the weights damaged?',
+        {
+          code: 'not_finite',
+        },
+      );
     }
     bytes[i] = (values[i] + 1) * 127.5;
   }

@@ -58,7 +58,10 @@ it('README example for the browser shows previews and the picture', async () => 
       ) {}
     },
   );
-  vi.stubGlobal('fetch', async (url: string) => new Response(new Uint8Array(files[url.replace('/models/picture-book/', '')])));
+  vi.stubGlobal(
+    'fetch',
+    async (url: string) => new Response(new Uint8Array(files[url.replace('/models/picture-book/', '')])),
+  );
   await runExample('browser', inBrowser);
   expect(shown.map(({ data, width }) => [data.length, width])).toEqual([
     [256, 8],

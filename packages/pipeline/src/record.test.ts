@@ -33,14 +33,26 @@ describe('parseRecord', () => {
       { ...record, model: { name: 'tiny' } },
       `Request record: model: expected an object with name and sha256, received {"name":"tiny"}. ${REMEDY}`,
     ],
-    ['no backend', { ...record, backend: undefined }, `Request record: backend: expected a string, received nothing. ${REMEDY}`],
+    [
+      'no backend',
+      { ...record, backend: undefined },
+      `Request record: backend: expected a string, received nothing. ${REMEDY}`,
+    ],
     [
       'versions that are numbers',
       { ...record, versions: { tfjs: 4 } },
       `Request record: versions: expected package names to versions, received {"tfjs":4}. ${REMEDY}`,
     ],
-    ['a seed in words', { ...record, seed: '7' }, 'Request record: seed: expected a whole number from 0 to 2^53 - 1, received "7".'],
-    ['no steps', { ...record, steps: 0 }, 'Request record: steps: expected a whole number from 1, received 0. 20 is usual.'],
+    [
+      'a seed in words',
+      { ...record, seed: '7' },
+      'Request record: seed: expected a whole number from 0 to 2^53 - 1, received "7".',
+    ],
+    [
+      'no steps',
+      { ...record, steps: 0 },
+      'Request record: steps: expected a whole number from 1, received 0. 20 is usual.',
+    ],
     [
       'an unknown sampler',
       { ...record, sampler: 'euler' },

@@ -28,7 +28,8 @@ export type RequestRecord = {
  * @throws RequestError if something it needs is missing or of the wrong kind; SceneGraphError for its graph.
  */
 export function parseRecord(value: unknown): RequestRecord {
-  if (!isObject(value)) throw new RequestError(`Request record: expected an object, received ${describe(value)}. ${REMEDY}`);
+  if (!isObject(value))
+    throw new RequestError(`Request record: expected an object, received ${describe(value)}. ${REMEDY}`);
   const record = value;
   if (record['format'] !== 1) {
     throw new RequestError(
@@ -37,13 +38,17 @@ export function parseRecord(value: unknown): RequestRecord {
   }
   const { model, backend, versions } = record;
   if (!isObject(model) || typeof model['name'] !== 'string' || typeof model['sha256'] !== 'string') {
-    throw new RequestError(`Request record: model: expected an object with name and sha256, received ${describe(model)}. ${REMEDY}`);
+    throw new RequestError(
+      `Request record: model: expected an object with name and sha256, received ${describe(model)}. ${REMEDY}`,
+    );
   }
   if (typeof backend !== 'string') {
     throw new RequestError(`Request record: backend: expected a string, received ${describe(backend)}. ${REMEDY}`);
   }
   if (!isObject(versions) || !isStrings(versions)) {
-    throw new RequestError(`Request record: versions: expected package names to versions, received ${describe(versions)}. ${REMEDY}`);
+    throw new RequestError(
+      `Request record: versions: expected package names to versions, received ${describe(versions)}. ${REMEDY}`,
+    );
   }
   const { sampler, steps, guidanceScale, eta } = record;
   try {

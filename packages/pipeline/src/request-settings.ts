@@ -10,24 +10,34 @@ export type RequestSettings = {
 };
 
 /** @throws RequestError for the first setting that no model could use. */
-export function checkSettings({ sampler, steps, guidanceScale, eta }: Readonly<Record<keyof RequestSettings, unknown>>): RequestSettings {
+export function checkSettings({
+  sampler,
+  steps,
+  guidanceScale,
+  eta,
+}: Readonly<Record<keyof RequestSettings, unknown>>): RequestSettings {
   const name = requireSampler(sampler);
-  if (!isWhole(steps, 1)) throw new RequestError(`steps: expected a whole number from 1, received ${describe(steps)}. 20 is usual.`);
+  if (!isWhole(steps, 1))
+    throw new RequestError(`steps: expected a whole number from 1, received ${describe(steps)}. 20 is usual.`);
   if (!isWithin(guidanceScale, 0, Infinity)) {
     throw new RequestError(
       `guidanceScale: expected a number from 0, received ${describe(guidanceScale)}. 1 is without guidance, 2 is usual.`,
     );
   }
-  if (!isWithin(eta, 0, 1)) throw new RequestError(`eta: expected a number from 0 to 1, received ${describe(eta)}. 0 is usual.`);
+  if (!isWithin(eta, 0, 1))
+    throw new RequestError(`eta: expected a number from 0 to 1, received ${describe(eta)}. 0 is usual.`);
   if (eta !== 0 && name !== 'ddim') {
-    throw new RequestError(`eta: expected 0 with sampler "${name}", received ${eta}. Leave eta out, or take sampler "ddim".`);
+    throw new RequestError(
+      `eta: expected 0 with sampler "${name}", received ${eta}. Leave eta out, or take sampler "ddim".`,
+    );
   }
   return { sampler: name, steps, guidanceScale, eta };
 }
 
 /** @throws RequestError unless it is a whole number from 0 to 2^53 - 1. */
 export function requireSeed(seed: unknown): number {
-  if (!isWhole(seed, 0)) throw new RequestError(`seed: expected a whole number from 0 to 2^53 - 1, received ${describe(seed)}.`);
+  if (!isWhole(seed, 0))
+    throw new RequestError(`seed: expected a whole number from 0 to 2^53 - 1, received ${describe(seed)}.`);
   return seed;
 }
 
