@@ -15,6 +15,8 @@ type Shown = Settings & DrawResult & { readonly graph: SceneGraph };
 /** Pictures kept, so that a scene drawn before comes back at once. */
 const KEPT_PICTURES = 200;
 const PREVIEWS = 7;
+/** Of the edits between two pictures, so many are named. */
+const TOLD_EDITS = 3;
 
 /** Wires the page of index.html to a drawing client. */
 export async function startApp(
@@ -131,7 +133,13 @@ export async function startApp(
     }
     ui.drawing.classList.toggle('stale', !graph);
     const text = graph && sceneText(graph);
-    tiles.forEach(({ button }, i) => button.setAttribute('aria-pressed', String(sceneText(SERIES[i]!) === text)));
+    tiles.forEach(({ item, button }, i) => {
+      const isThis = sceneText(SERIES[i]!) === text;
+      button.setAttribute('aria-pressed', String(isThis));
+      const { offsetLeft, offsetWidth } = item;
+      // Where the tiles scroll, on narrow screens; scrollIntoView would move the page as well.
+      if (isThis) ui.tiles.scrollTo({ left: offsetLeft - (ui.tiles.clientWidth - offsetWidth) / 2, behavior: 'smooth' });
+    });
   }
 
   function showSettings(): void {
@@ -321,12 +329,14 @@ function showWords(ui: Elements, vocabulary: SceneLimits['vocabulary'], onChange
 
 /** How a picture's request differs from that of the one before. */
 function describeChange(before: Shown, after: Shown): string {
-  const changes = describeEdit(before.graph, after.graph);
+  const edits = describeEdit(before.graph, after.graph);
+  const changes = edits.slice(0, TOLD_EDITS);
+  if (edits.length > TOLD_EDITS) changes.push(`${edits.length - TOLD_EDITS} more`);
   if (before.seed !== after.seed) changes.push(`seed ${before.seed} → ${after.seed}`);
   else if (changes.length > 0) changes.push('same seed');
   if (before.guidanceScale !== after.guidanceScale) changes.push(`guidance ${before.guidanceScale} → ${after.guidanceScale}`);
   if (before.steps !== after.steps) changes.push(`steps ${before.steps} → ${after.steps}`);
-  return changes.join(', ');
+  return changes.length > 0 ? `then ${changes.join(', ')}` : '';
 }
 
 async function download({ pixels, record, seed, graph }: Shown): Promise<void> {

@@ -63,10 +63,10 @@ async function startWasm(reason: string): Promise<BackendReport> {
       'tfjs-backend-wasm-simd.wasm': simdUrl,
       'tfjs-backend-wasm-threaded-simd.wasm': threadedUrl,
     });
+    const cores = navigator.hardwareConcurrency;
     // Shared memory, and with it threads, is given to isolated pages alone (headers COOP and COEP).
-    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', crossOriginIsolated && navigator.hardwareConcurrency > 1);
-    wasm.setThreadsCount(Math.min(MAX_WASM_THREADS, navigator.hardwareConcurrency));
-    if (await tf.setBackend('wasm')) {
+    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', crossOriginIsolated && cores > 1);
+    if (await asIfCores(2 * Math.min(MAX_WASM_THREADS, cores), () => tf.setBackend('wasm'))) {
       const wrong = await checkBackend();
       if (wrong === undefined) return { name: 'wasm', threads: wasm.getThreadsCount(), reason };
       problem = wrong;
@@ -77,6 +77,16 @@ async function startWasm(reason: string): Promise<BackendReport> {
   throw new BackendError(
     `This browser cannot draw. WebGPU: ${reason}. WebAssembly: ${problem}. A current Chrome, Edge, Firefox or Safari can.`,
   );
+}
+
+/** tfjs' thread pool takes half of the cores it is told of: with two cores it would have no second thread. */
+async function asIfCores<T>(cores: number, start: () => Promise<T>): Promise<T> {
+  Object.defineProperty(navigator, 'hardwareConcurrency', { value: cores, configurable: true });
+  try {
+    return await start();
+  } finally {
+    delete (navigator as { hardwareConcurrency?: number }).hardwareConcurrency; // Back to the browser's own.
+  }
 }
 
 function messageOf(error: unknown): string {

@@ -32,7 +32,7 @@ export type PlacedEdge = {
 const NODE_HEIGHT = 32;
 const LABEL_HEIGHT = 18;
 const NODE_GAP = 26;
-const ROW_GAP = 56;
+const ROW_GAP = 60;
 const ARC_HEIGHT = 34;
 const MARGIN = 6;
 const LONELY_PER_ROW = 5;
@@ -101,24 +101,28 @@ export function layoutGraph(graph: SceneGraph): GraphLayout {
   }));
   const taken: Place[] = [...nodes];
   const twoWay = ({ subject, object }: Edge): boolean => edges.some((other) => other.subject === object && other.object === subject);
+  const crowding = (node: number): number => edges.filter((edge) => touches(edge, node)).length;
   const placed = edges.map((edge, i): PlacedEdge => {
     const slots = chains[i]!.map(({ item, row }) => ({ x: round(item.x), y: ys[row]! }));
     const shift = twoWay(edge) ? (edge.subject < edge.object ? -1 : 1) : 0;
     const line =
       rowOf[edge.subject] === rowOf[edge.object]
         ? drawBeside(nodes[edge.subject]!, nodes[edge.object]!, isArc(edge), shift)
-        : drawBetween(nodes[edge.subject]!, nodes[edge.object]!, slots, shift);
+        : drawBetween(nodes[edge.subject]!, nodes[edge.object]!, slots, shift, crowding(edge.object) - crowding(edge.subject));
     const size = { width: labelWidth(edge.predicates), height: LABEL_HEIGHT };
     const places = line.labels.map(({ x, y }): Place => ({ x: round(x), y: round(y), ...size }));
-    const label = places.find((place) => !taken.some((other) => overlap(place, other))) ?? places[0]!;
+    const hidden = places.map((place) => taken.reduce((sum, other) => sum + overlapArea(place, other), 0));
+    const label = places[hidden.indexOf(Math.min(...hidden))]!;
     taken.push(label);
     return { ...edge, path: line.path, text: edgeText(edge.predicates), label };
   });
   return { width: round(right - left), height: y - ROW_GAP + MARGIN, nodes, edges: placed };
 }
 
-export function overlap(a: Place, b: Place): boolean {
-  return Math.abs(a.x - b.x) * 2 < a.width + b.width && Math.abs(a.y - b.y) * 2 < a.height + b.height;
+export function overlapArea(a: Place, b: Place): number {
+  const across = (a.width + b.width) / 2 - Math.abs(a.x - b.x);
+  const down = (a.height + b.height) / 2 - Math.abs(a.y - b.y);
+  return Math.max(0, Math.min(across, a.width, b.width)) * Math.max(0, Math.min(down, a.height, b.height));
 }
 
 /** Estimated, since this runs without a page: 14 px letters in nodes, 12 px letters on edges. */
@@ -229,7 +233,10 @@ function buildRows(
   const nodeItems: Item[] = [];
   clusters.forEach((members, cluster) => {
     for (const node of members) {
-      const item: Item = { node, group: `cluster ${cluster}`, width: nodeWidth(names[node]!), joined: [], x: 0 };
+      // As wide as the labels on its way up and down, which would cover each other otherwise.
+      const labels = edges.filter((edge) => touches(edge, node) && rowOf[edge.subject] !== rowOf[edge.object]);
+      const width = Math.max(nodeWidth(names[node]!), ...labels.map(({ predicates }) => labelWidth(predicates)));
+      const item: Item = { node, group: `cluster ${cluster}`, width, joined: [], x: 0 };
       nodeItems[node] = item;
       rows[rowOf[node]!]!.push(item);
     }
@@ -255,6 +262,10 @@ function buildRows(
     return chain;
   });
   return { rows, nodeItems, chains };
+}
+
+function touches({ subject, object }: Edge, node: number): boolean {
+  return subject === node || object === node;
 }
 
 /** Sorts the rows so that few edges cross; items that stand beside each other move together. */
@@ -314,9 +325,14 @@ function placeItems(rows: readonly Item[][], edges: readonly Edge[]): void {
     const order = rows.map((_, r) => r);
     if (pass % 2 === 1) order.reverse();
     for (const r of order) {
-      const wanted = rows[r]!.map((item, i) => {
-        const pull = item.joined.length > 0 ? mean(item.joined.map(({ x }) => x)) : item.x;
-        return pull - offsets[r]![i]!;
+      const row = rows[r]!;
+      const wanted = row.map((item, i) => {
+        if (item.joined.length > 0) return mean(item.joined.map(({ x }) => x)) - offsets[r]![i]!;
+        // Not held by other rows: close to its group, else to its neighbours, else to where the row is.
+        const near = [i - 1, i + 1].filter((place) => row[place]);
+        const own = near.filter((place) => row[place]!.group === item.group);
+        const pulls = (own.length > 0 ? own : near).map((place) => row[place]!.x - offsets[r]![place]!);
+        return pulls.length > 0 ? mean(pulls) : item.x;
       });
       risingFit(wanted).forEach((value, i) => (rows[r]![i]!.x = value + offsets[r]![i]!));
     }
@@ -365,14 +381,14 @@ function drawBeside(from: PlacedNode, to: PlacedNode, arc: boolean, shift: numbe
   return { path, labels: [{ x: (from.x + (side * from.width) / 2 + to.x - (side * to.width) / 2) / 2, y }] };
 }
 
-/** Between two rows, by way of the slots. */
-function drawBetween(from: PlacedNode, to: PlacedNode, slots: readonly Point[], shift: number): Line {
+/** Between two rows, by way of the slots; `crowding` is by how many edges `to` has more than `from`. */
+function drawBetween(from: PlacedNode, to: PlacedNode, slots: readonly Point[], shift: number, crowding: number): Line {
   const down = Math.sign(to.y - from.y);
   const half = (down * NODE_HEIGHT) / 2;
   // Ends lean towards where the edge goes, so that several at one node come apart.
   const end = (node: PlacedNode, towards: number): number => {
     const room = Math.max(0, node.width / 2 - 14);
-    return round(node.x + Math.max(-room, Math.min(room, (towards - node.x) * 0.2 + shift * 12)));
+    return round(node.x + Math.max(-room, Math.min(room, (towards - node.x) * 0.35 + shift * 12)));
   };
   const start = { x: end(from, slots[0]?.x ?? to.x), y: from.y + half };
   const stop = { x: end(to, slots.at(-1)?.x ?? from.x), y: to.y - half - 2 * down };
@@ -384,7 +400,8 @@ function drawBetween(from: PlacedNode, to: PlacedNode, slots: readonly Point[], 
     path += i % 2 === 0 ? `V${b.y}` : `C${a.x} ${middle} ${b.x} ${middle} ${b.x} ${b.y}`;
   }
   if (slots.length > 0) return { path, labels: [slots[0]!] };
-  const labels = [0.5, 0.36, 0.64, 0.28, 0.72].map((t) => curvePoint(start, stop, t));
+  const best = 0.5 - 0.15 * Math.sign(crowding);
+  const labels = [best, 0.5, 0.35, 0.65, 0.2, 0.8].map((t) => curvePoint(start, stop, t));
   return { path, labels };
 }
 
