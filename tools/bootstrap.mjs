@@ -35,7 +35,8 @@ function web() {
 
 function test() {
   install();
-  exit(run(process.execPath, [join(root, 'tools/test.mjs'), ...args]));
+  // Through pnpm, so that nx finds it on the path.
+  exit(run(pnpmCommand(), pnpmArgs(['exec', 'node', 'tools/test.mjs', ...args])));
 }
 
 /** Installs once per state of the lockfile and the manifests. */

@@ -36,6 +36,7 @@ export async function startBackend(request: BackendRequest = {}): Promise<Backen
     throw new CliError(`Unknown backend "${backend}", expected one of: ${BACKENDS.join(', ')}.`);
   }
   await import('@tensorflow/tfjs');
+  tf.env().set('PROD', true); // no advice from tfjs on standard error
   if (backend !== undefined) {
     try {
       const threads = await start(backend, request.threads);

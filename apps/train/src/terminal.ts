@@ -65,6 +65,7 @@ function lineProgress(label: string, total: number): Progress {
     },
     stop() {
       if (last) process.stderr.write(`${last}\n`);
+      last = '';
     },
   };
 }

@@ -62,8 +62,8 @@ export const publishedUnetConfig: UnetConfig = {
 
 /** The small network for picture-book: 16×16×4 latents, an encoder of width 128 and a global feature of 256. */
 export const pictureBookUnetConfig: UnetConfig = {
-  inChannels: 8,
-  outChannels: 8,
+  inChannels: 4,
+  outChannels: 4,
   modelChannels: 40,
   channelMults: [1, 2, 2],
   numResBlocks: 1,

@@ -49,7 +49,7 @@ export const publishedVqF8Config: AutoencoderConfig = {
   groups: 32,
 };
 
-/** The small model for picture-book: 64×64×3 to 16×16×8, two codes per position. */
+/** The small model for picture-book: 64×64×3 to 16×16×4. */
 export const pictureBookAutoencoderConfig: AutoencoderConfig = {
   imageChannels: 3,
   stem: 2,
@@ -59,9 +59,8 @@ export const pictureBookAutoencoderConfig: AutoencoderConfig = {
   decoderResBlocks: 1,
   attentionLevels: [],
   middle: 'none',
-  zChannels: 8,
-  embedDim: 8,
-  codeGroups: 2,
+  zChannels: 4,
+  embedDim: 4,
   codebookSize: 2048,
   groups: 8,
 };

@@ -1,0 +1,45 @@
+import { spawn } from 'node:child_process';
+import { inject } from 'vitest';
+
+export type CommandResult = {
+  /** Exit code; null when a signal ended it. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+};
+
+export type RunningCommand = {
+  readonly done: Promise<CommandResult>;
+  interrupt(): void;
+};
+
+/** Starts the built `sgdiff` in `cwd`. */
+export function startCommand(cwd: string, args: readonly string[]): RunningCommand {
+  const { SGDIFF_CWD: _, ...env } = process.env;
+  const child = spawn(process.execPath, [inject('command'), ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const out = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text: string) => (out[name] += text));
+  }
+  const done = new Promise<CommandResult>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, ...out }));
+  });
+  return { done, interrupt: () => void child.kill('SIGINT') };
+}
+
+export function runCommand(cwd: string, args: readonly string[]): Promise<CommandResult> {
+  return startCommand(cwd, args).done;
+}
+
+/**
+ * The result of a command with `--json`.
+ *
+ * @throws Error unless it ended well and printed one JSON object in one line, and nothing else, on standard output.
+ */
+export async function runJson(cwd: string, args: readonly string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await runCommand(cwd, [...args, '--json']);
+  if (code !== 0) throw new Error(`sgdiff ${args.join(' ')}: exit code ${String(code)}\n${stderr}`);
+  if (!/^\{.*\}\n$/.test(stdout)) throw new Error(`sgdiff ${args.join(' ')}: expected one JSON object, received ${stdout}`);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
