@@ -1,6 +1,6 @@
 """Reference values for packages/samplers, made with the schedulers of diffusers.
 
-Run from the repository root:  /opt/golden/bin/python tools/golden/samplers.py
+Run from the repository root:  python tools/golden/samplers.py
 (any Python with torch and diffusers will do; the versions used are written into the file).
 
 diffusers keeps its schedules in float32. For the trajectories the same schedule is put in as float64, so that what is
@@ -22,7 +22,7 @@ SHAPE = (2, 3)
 T = 1000
 SGDIFF = dict(num_train_timesteps=T, beta_start=0.0015, beta_end=0.0195)
 HOME = Path(__file__).resolve().parents[2] / 'packages/samplers/fixtures'
-COMMAND = '/opt/golden/bin/python tools/golden/samplers.py'
+COMMAND = 'python tools/golden/samplers.py'
 PREDICTION = {'eps': 'epsilon', 'v': 'v_prediction', 'x0': 'sample'}
 
 generator = torch.Generator().manual_seed(SEED)

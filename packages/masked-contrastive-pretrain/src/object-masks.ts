@@ -63,7 +63,7 @@ export function rasterizeBoxes(
  * hidden, overlapping boxes make a union in {0, 1}, and boxes are not enlarged.
  *
  * @returns `[B, gridH, gridW]` row-major: 1 hidden, 0 visible.
- * @see shared reference, section 8.1, rows 2 and 3.
+ * @see arXiv:2211.11138, section 3.1 (masking of the regions of objects).
  */
 export function objectMasks(
   boxes: readonly ImageBoxes[],
