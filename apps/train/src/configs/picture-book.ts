@@ -34,9 +34,9 @@ export const pictureBook: PictureBookConfig = {
   },
   detector: {
     seed: 3,
-    batchSize: 16,
-    steps: 3000,
-    optimiser: { learningRate: 2e-3, warmupSteps: 100, decayShare: 1, finalShare: 0.02, weightDecay: 0.01, clipNorm: 5, emaDecay: 0.99 },
+    batchSize: 32,
+    steps: 2000,
+    optimiser: { learningRate: 2.5e-3, warmupSteps: 100, decayShare: 0.9, finalShare: 0.02, weightDecay: 0.01, clipNorm: 5, emaDecay: 0.99 },
   },
   diffusion: {
     model: {

@@ -11,6 +11,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { PictureBookConfig } from '../configs/config';
 import { createBatchOrder, readPictures } from '../data/batches';
 import type { PictureStore } from '../data/picture-store';
+import { partOf } from '../training/data-parallel';
 import type { Stage } from '../training/loop';
 
 /** Trains the detector that graph compliance is measured with, on renders kept for it alone. */
@@ -30,15 +31,15 @@ export function detectorStage(
     optimiser: config.optimiser,
     batchSize,
     steps: config.steps,
-    splitsBatch: false,
-    prepare(step) {
-      indices = order(step);
+    splitsBatch: true, // each part is divided by its own number of things: the mean differs a little, the direction does not
+    prepare(step, part) {
+      indices = partOf(order(step), part);
       pixels = readPictures(pictures, indices);
     },
-    loss(params, step) {
+    loss(params, step, part) {
       const targets = detectorTargets(model, Array.from(indices, (index) => pictures.samples[index].objects));
-      const degraded = degradeImages(pixels, pictures.size, createRng(seed, 'degrade', step));
-      const images = tf.tensor4d(degraded, [batchSize, pictures.size, pictures.size, 3]);
+      const degraded = degradeImages(pixels, pictures.size, createRng(seed, 'degrade', step, part.index));
+      const images = tf.tensor4d(degraded, [indices.length, pictures.size, pictures.size, 3]);
       const { loss, heatmap, box } = detectorLoss(params, model, images, targets);
       return { loss, terms: { heatmap, box } };
     },
