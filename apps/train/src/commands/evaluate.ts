@@ -56,6 +56,9 @@ export async function evaluateCompliance(
   terminal: Terminal,
 ): Promise<void> {
   const parts = evaluationParts(pipeline);
+  if (!parts.detector) {
+    throw new CliError(`The model "${pipeline.manifest.name}" carries no detector to measure with. Train one ("sgdiff train detector") and export again.`);
+  }
   const { count, seed } = options;
   if (options.out !== undefined) requireWritableFolder(options.out);
   const samples = await testSamples(parts, count, 0);
@@ -149,8 +152,8 @@ export async function evaluatePretrain(
 
 function evaluationParts(pipeline: Pipeline): EvaluationParts {
   const evaluation = pipeline.manifest.parts.evaluation as EvaluationParts | undefined;
-  if (!evaluation?.detector || !evaluation.pretrain) {
-    throw new CliError(`The model "${pipeline.manifest.name}" carries no detector, so it cannot be evaluated on picture-book.`);
+  if (!evaluation?.pretrain) {
+    throw new CliError(`The model "${pipeline.manifest.name}" carries nothing to evaluate it with on picture-book. Export it with "sgdiff export".`);
   }
   const words = pictureBookVocabulary().objects;
   if (pipeline.vocabulary.objects.join() !== words.join()) {

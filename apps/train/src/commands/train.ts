@@ -48,7 +48,7 @@ async function runAndWrite(
     folder: run.stage(name),
     resume: options.resume,
     terminal,
-    backend: `${backend.name}, ${count > 1 ? `${count} workers` : `${backend.threads} threads`}`,
+    backend: `${backend.name}, ${count > 1 ? `${count} workers` : `${backend.threads} ${backend.threads === 1 ? 'thread' : 'threads'}`}`,
     checkpointMinutes: options.checkpointMinutes,
     ...(options.maxMinutes === undefined ? {} : { maxMinutes: options.maxMinutes }),
     ...(workers ? { workers } : {}),

@@ -5,7 +5,6 @@ import type { TestProject } from 'vitest/node';
 import config from '../../tsup.config';
 
 declare module 'vitest' {
-  // eslint-disable-next-line @typescript-eslint/consistent-type-definitions -- only an interface can be added to
   interface ProvidedContext {
     /** The built command. */
     command: string;

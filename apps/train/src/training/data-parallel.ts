@@ -65,12 +65,7 @@ export async function startWorkers(task: Omit<WorkerTask, 'part'> & { readonly c
       const size = entries.reduce((sum, { tensor }) => sum + tensor.size, 0);
       const shared = (weights ??= new SharedArrayBuffer(size * 4));
       if (gradients.length === 0) gradients = workers.map(() => new SharedArrayBuffer(size * 4));
-      const flat = new Float32Array(shared);
-      let at = 0;
-      for (const { tensor } of entries) {
-        flat.set((await tensor.data()) as Float32Array, at);
-        at += tensor.size;
-      }
+      await writeFlat(entries.map(({ tensor }) => tensor), new Float32Array(shared));
       pending = Promise.all(
         workers.map((worker, i) => {
           const reply = replyOf(worker);
@@ -82,24 +77,48 @@ export async function startWorkers(task: Omit<WorkerTask, 'part'> & { readonly c
     },
     async meanWith(grads) {
       await pending;
-      const mean: Record<string, tf.Tensor> = {};
-      let at = 0;
-      for (const [path, own] of Object.entries(grads)) {
-        const sum = Float32Array.from(await own.data());
-        for (const buffer of gradients) {
-          const part = new Float32Array(buffer, at * 4, own.size);
-          for (let k = 0; k < sum.length; k++) sum[k] += part[k];
-        }
-        for (let k = 0; k < sum.length; k++) sum[k] /= parts;
-        mean[path] = tf.tensor(sum, own.shape);
-        at += own.size;
-      }
-      return mean;
+      return meanGradients(grads, gradients.map((buffer) => new Float32Array(buffer)));
     },
     async stop() {
       await Promise.all(workers.map((worker) => worker.terminate()));
     },
   };
+}
+
+/** Values of tensors one after the other. */
+export async function writeFlat(tensors: readonly tf.Tensor[], out: Float32Array): Promise<void> {
+  let at = 0;
+  for (const tensor of tensors) {
+    out.set((await tensor.data()) as Float32Array, at);
+    at += tensor.size;
+  }
+}
+
+/** What `writeFlat` wrote, into variables. */
+export function assignFlat(variables: readonly tf.Variable[], flat: Float32Array): void {
+  let at = 0;
+  for (const variable of variables) {
+    const values = flat.slice(at, at + variable.size);
+    tf.tidy(() => variable.assign(tf.tensor(values, variable.shape)));
+    at += variable.size;
+  }
+}
+
+/** The mean of one part's gradients and those of the others, which `writeFlat` wrote in the same order. The caller disposes it. */
+export async function meanGradients(
+  own: Readonly<Record<string, tf.Tensor>>,
+  others: readonly Float32Array[],
+): Promise<Record<string, tf.Tensor>> {
+  const mean: Record<string, tf.Tensor> = {};
+  let at = 0;
+  for (const [path, grad] of Object.entries(own)) {
+    const sum = Float32Array.from(await grad.data());
+    for (const flat of others) for (let k = 0; k < sum.length; k++) sum[k] += flat[at + k];
+    for (let k = 0; k < sum.length; k++) sum[k] /= others.length + 1;
+    mean[path] = tf.tensor(sum, grad.shape);
+    at += grad.size;
+  }
+  return mean;
 }
 
 /** The worker's next message; an error or its end rejects. */
@@ -151,20 +170,9 @@ export async function serveAsWorker(): Promise<void> {
       void (async () => {
         try {
           await stage.prepare?.(step, part);
-          const flat = new Float32Array(weights);
-          let at = 0;
-          for (const { tensor } of entries) {
-            const values = flat.slice(at, at + tensor.size);
-            tf.tidy(() => (tensor as tf.Variable).assign(tf.tensor(values, tensor.shape)));
-            at += tensor.size;
-          }
+          assignFlat(entries.map(({ tensor }) => tensor as tf.Variable), new Float32Array(weights));
           const { value, grads } = valueAndGrads(() => stage.loss(params, step, part).loss, params);
-          const out = new Float32Array(gradients);
-          at = 0;
-          for (const { path, tensor } of entries) {
-            out.set((await grads[path].data()) as Float32Array, at);
-            at += tensor.size;
-          }
+          await writeFlat(entries.map(({ path }) => grads[path]), new Float32Array(gradients));
           tf.dispose([value, grads]);
           send({ step });
         } catch (error) {
