@@ -7,7 +7,13 @@ import { defaultClientConditions, defineConfig, type Plugin, type UserConfig } f
 const root = dirname(fileURLToPath(import.meta.url));
 
 /** The files of a model folder that drawing reads; `@sgdiff/pipeline` calls all but the first DRAWING_FILES. */
-export const SERVED_FILES = ['model.json', 'vocab.json', 'encoder.safetensors', 'autoencoder.safetensors', 'unet.safetensors'];
+export const SERVED_FILES = [
+  'model.json',
+  'vocab.json',
+  'encoder.safetensors',
+  'autoencoder.safetensors',
+  'unet.safetensors',
+];
 
 /** Headers under which a page gets shared memory, and wasm threads with it. */
 const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
@@ -77,7 +83,10 @@ function serveModel(folder: string): Plugin {
       for (const file of SERVED_FILES) {
         const path = join(folder, file);
         if (existsSync(path)) this.emitFile({ type: 'asset', fileName: `model/${file}`, source: readFileSync(path) });
-        else this.warn(`No ${path}: the page will say that its model is missing. Train one or set SGDIFF_MODEL to a model folder.`);
+        else
+          this.warn(
+            `No ${path}: the page will say that its model is missing. Train one or set SGDIFF_MODEL to a model folder.`,
+          );
       }
     },
   };

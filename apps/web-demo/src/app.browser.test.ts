@@ -30,7 +30,12 @@ describe.skipIf(!executablePath)(title, () => {
     await writeRandomModel(join(folder, 'model'));
     const config = webDemoConfig({ modelFolder: join(folder, 'model'), outDir: join(folder, 'dist') });
     await build({ ...config, configFile: false, logLevel: 'warn' });
-    server = await preview({ ...config, configFile: false, logLevel: 'warn', preview: { ...config.preview, host: '127.0.0.1', port: 0 } });
+    server = await preview({
+      ...config,
+      configFile: false,
+      logLevel: 'warn',
+      preview: { ...config.preview, host: '127.0.0.1', port: 0 },
+    });
     url = server.resolvedUrls!.local[0]!;
     browser = await chromium.launch({ executablePath: executablePath!, args: CHROMIUM_FLAGS, timeout: 120_000 });
   });
@@ -142,13 +147,18 @@ describe.skipIf(!executablePath)(title, () => {
     await page.route('**/model/unet.safetensors', (route) => route.fulfill({ status: 404 }));
     await page.goto(url);
     await page.waitForSelector('#status[data-state=failed]');
-    expect(await page.textContent('#unavailable')).toContain('unet.safetensors could not be read: the server answered 404.');
+    expect(await page.textContent('#unavailable')).toContain(
+      'unet.safetensors could not be read: the server answered 404.',
+    );
     expect(await page.isDisabled('#draw')).toBe(true);
   });
 
   it('fits a narrow screen without scrolling sideways', async () => {
     await open({ width: 390, height: 844 });
-    await page.fill('#scene', 'elephant in front of umbrella; umbrella right of elephant 2; giraffe surrounding mountain; mountain; mountain 2');
+    await page.fill(
+      '#scene',
+      'elephant in front of umbrella; umbrella right of elephant 2; giraffe surrounding mountain; mountain; mountain 2',
+    );
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
     expect(wrong).toEqual([]);
   });

@@ -138,7 +138,8 @@ export async function startApp(
       button.setAttribute('aria-pressed', String(isThis));
       const { offsetLeft, offsetWidth } = item;
       // Where the tiles scroll, on narrow screens; scrollIntoView would move the page as well.
-      if (isThis) ui.tiles.scrollTo({ left: offsetLeft - (ui.tiles.clientWidth - offsetWidth) / 2, behavior: 'smooth' });
+      if (isThis)
+        ui.tiles.scrollTo({ left: offsetLeft - (ui.tiles.clientWidth - offsetWidth) / 2, behavior: 'smooth' });
     });
   }
 
@@ -171,19 +172,24 @@ export async function startApp(
   async function run(task: (signal: AbortSignal) => Promise<void>): Promise<void> {
     if (!ui.settings.reportValidity()) return;
     const controller = (running = new AbortController());
+    const pressed = document.activeElement;
     enable();
+    // A button that is switched off would lose the focus of the keyboard.
+    if (pressed instanceof HTMLButtonElement && pressed.disabled) ui.cancel.focus({ preventScroll: true });
     ui.failure.hidden = true;
     try {
       await task(controller.signal);
     } catch (error) {
-      if (controller.signal.aborted) showCaption('Cancelled.');
+      if (controller.signal.aborted) announce('Cancelled.');
       else showFailure(error as Error);
       if (shown) paint(ui.picture, shown.pixels);
       ui.frame.dataset['state'] = shown ? 'done' : 'empty';
     } finally {
       running = undefined;
       ui.progress.value = 0;
+      const hadFocus = document.activeElement === ui.cancel;
       showSettings();
+      if (hadFocus && pressed instanceof HTMLElement) pressed.focus({ preventScroll: true });
     }
   }
 
@@ -193,29 +199,33 @@ export async function startApp(
     const known = pictures.get(key);
     if (known) {
       show(known);
-      showCaption('Same graph, seed and settings: the same picture. Take another seed for another one.');
+      announce('Same graph, seed and settings: the same picture. Take another seed for another one.');
       return;
     }
     ui.frame.dataset['state'] = 'running';
     showCaption(`Step 0 of ${wanted.steps}`);
-    if (matchMedia('(max-width: 760px)').matches) ui.pictureCard.scrollIntoView({ behavior: 'smooth', block: 'nearest' });
+    if (matchMedia('(max-width: 760px)').matches)
+      ui.pictureCard.scrollIntoView({ behavior: 'smooth', block: 'nearest' });
     const tile = tiles[SERIES.findIndex((one) => sceneText(one) === sceneText(scene))];
-    const result = await client.draw(
-      { graph: scene, ...wanted, previewEvery: Math.max(1, Math.round(wanted.steps / PREVIEWS)) },
-      {
-        signal,
-        onStep: (progress) => {
-          showStep(progress);
-          if (progress.preview && tile) paint(tile.canvas, progress.preview);
-          tile?.button.classList.toggle('drawing-now', true);
+    const result = await client
+      .draw(
+        { graph: scene, ...wanted, previewEvery: Math.max(1, Math.round(wanted.steps / PREVIEWS)) },
+        {
+          signal,
+          onStep: (progress) => {
+            showStep(progress);
+            if (progress.preview && tile) paint(tile.canvas, progress.preview);
+            tile?.button.classList.toggle('drawing-now', true);
+          },
         },
-      },
-    ).finally(() => tile?.button.classList.remove('drawing-now'));
+      )
+      .finally(() => tile?.button.classList.remove('drawing-now'));
     const picture: Shown = { ...wanted, ...result, graph: scene };
     if (pictures.size >= KEPT_PICTURES) pictures.delete(pictures.keys().next().value!);
     pictures.set(key, picture);
     show(picture);
     showCaption('');
+    ui.announcement.textContent = `Drawn in ${result.seconds.toFixed(1)} seconds.`;
   }
 
   async function drawSeries(signal: AbortSignal): Promise<void> {
@@ -247,7 +257,9 @@ export async function startApp(
       `${steps} ${steps === 1 ? 'step' : 'steps'}`,
       guidanceScale === 1 ? 'no guidance' : `guidance ${guidanceScale}`,
     ];
-    ui.facts.replaceChildren(...facts.map((fact) => Object.assign(document.createElement('li'), { textContent: fact })));
+    ui.facts.replaceChildren(
+      ...facts.map((fact) => Object.assign(document.createElement('li'), { textContent: fact })),
+    );
     ui.download.hidden = false;
     ui.before.hidden = !before;
     if (before) {
@@ -268,6 +280,12 @@ export async function startApp(
     showCaption('');
   }
 
+  /** Seen and heard; captions of steps are only seen. */
+  function announce(text: string): void {
+    showCaption(text);
+    ui.announcement.textContent = text;
+  }
+
   function showCaption(text: string): void {
     ui.caption.textContent = text;
   }
@@ -277,7 +295,10 @@ export async function startApp(
     ui.failure.hidden = false;
     showCaption('');
     if (ready?.backend.name !== 'webgpu') return;
-    const link = Object.assign(document.createElement('a'), { href: '?backend=wasm', textContent: 'Draw without the GPU' });
+    const link = Object.assign(document.createElement('a'), {
+      href: '?backend=wasm',
+      textContent: 'Draw without the GPU',
+    });
     ui.failure.append(' ', link);
   }
 
@@ -324,7 +345,10 @@ function showWords(ui: Elements, vocabulary: SceneLimits['vocabulary'], onChange
     group.append(...words.flatMap((word) => [createButton(word, () => insert(word)), ' ']));
     return group;
   };
-  ui.words.replaceChildren(list(`${objects.length} objects`, objects), list(`${predicates.length} relations`, predicates));
+  ui.words.replaceChildren(
+    list(`${objects.length} objects`, objects),
+    list(`${predicates.length} relations`, predicates),
+  );
 }
 
 /** How a picture's request differs from that of the one before. */
@@ -334,7 +358,8 @@ function describeChange(before: Shown, after: Shown): string {
   if (edits.length > TOLD_EDITS) changes.push(`${edits.length - TOLD_EDITS} more`);
   if (before.seed !== after.seed) changes.push(`seed ${before.seed} → ${after.seed}`);
   else if (changes.length > 0) changes.push('same seed');
-  if (before.guidanceScale !== after.guidanceScale) changes.push(`guidance ${before.guidanceScale} → ${after.guidanceScale}`);
+  if (before.guidanceScale !== after.guidanceScale)
+    changes.push(`guidance ${before.guidanceScale} → ${after.guidanceScale}`);
   if (before.steps !== after.steps) changes.push(`steps ${before.steps} → ${after.steps}`);
   return changes.length > 0 ? `then ${changes.join(', ')}` : '';
 }
@@ -342,7 +367,10 @@ function describeChange(before: Shown, after: Shown): string {
 async function download({ pixels, record, seed, graph }: Shown): Promise<void> {
   const png = new Blob([await encodePng(pixels, record)], { type: 'image/png' });
   const url = URL.createObjectURL(png);
-  const name = `${graph.objects.join('-').replace(/[^\w-]+/g, '_').slice(0, 60)}-${seed}.png`;
+  const name = `${graph.objects
+    .join('-')
+    .replace(/[^\w-]+/g, '_')
+    .slice(0, 60)}-${seed}.png`;
   Object.assign(document.createElement('a'), { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
@@ -368,7 +396,11 @@ function backendText({ name, threads }: ReadyReport['backend']): string {
 }
 
 function createButton(text: string, onClick: () => void): HTMLButtonElement {
-  const button = Object.assign(document.createElement('button'), { type: 'button', className: 'word', textContent: text });
+  const button = Object.assign(document.createElement('button'), {
+    type: 'button',
+    className: 'word',
+    textContent: text,
+  });
   button.addEventListener('click', onClick);
   return button;
 }
@@ -405,6 +437,7 @@ function findElements() {
     progress: find('progress', HTMLProgressElement),
     cancel: find('cancel', HTMLButtonElement),
     caption: find('caption', HTMLElement),
+    announcement: find('announcement', HTMLElement),
     failure: find('failure', HTMLElement),
     facts: find('facts', HTMLElement),
     before: find('before', HTMLButtonElement),

@@ -25,7 +25,8 @@ export async function startBackend(asked?: BackendName): Promise<BackendReport> 
   const noGpu = asked === 'webgpu' ? undefined : await whyNoGpu();
   const gpuProblem = noGpu ?? (await startWebGpu());
   if (gpuProblem === undefined) return { name: 'webgpu', threads: 1, reason: asked ? 'asked for' : 'a GPU is at hand' };
-  if (asked === 'webgpu') throw new BackendError(`WebGPU was asked for, but ${gpuProblem}. Open the page without "?backend=webgpu".`);
+  if (asked === 'webgpu')
+    throw new BackendError(`WebGPU was asked for, but ${gpuProblem}. Open the page without "?backend=webgpu".`);
   return startWasm(gpuProblem);
 }
 
@@ -35,7 +36,8 @@ async function whyNoGpu(): Promise<string | undefined> {
   if (!gpu) return isSecureContext ? 'this browser has no WebGPU' : 'WebGPU needs https';
   const adapter = await gpu.requestAdapter().catch(() => null);
   if (!adapter) return 'no GPU is at hand';
-  if (adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter) return 'the GPU is emulated, which is slower than wasm';
+  if (adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter)
+    return 'the GPU is emulated, which is slower than wasm';
   return undefined;
 }
 

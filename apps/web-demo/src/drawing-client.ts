@@ -77,10 +77,12 @@ export function createDrawingClient(port: Port<ToWorker, FromWorker>): DrawingCl
         if (signal?.aborted) return reject(new DOMException('Cancelled.', 'AbortError'));
         const job = nextJob++;
         const cancel = (): void => port.postMessage({ type: 'cancel', job });
-        const settled = <T>(settle: (value: T) => void) => (value: T): void => {
-          signal?.removeEventListener('abort', cancel);
-          settle(value);
-        };
+        const settled =
+          <T>(settle: (value: T) => void) =>
+          (value: T): void => {
+            signal?.removeEventListener('abort', cancel);
+            settle(value);
+          };
         jobs.set(job, { resolve: settled(resolve), reject: settled(reject), ...(onStep ? { onStep } : {}) });
         signal?.addEventListener('abort', cancel, { once: true });
         port.postMessage({ type: 'draw', job, request });

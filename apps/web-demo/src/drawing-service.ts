@@ -88,7 +88,9 @@ export function serveDrawing(port: Port<FromWorker, ToWorker>, start: StartDrawe
           const [data] = await preview();
           const { imageSize } = by.manifest;
           const pixels: Pixels = { width: imageSize, height: imageSize, data: data! };
-          port.postMessage({ type: 'step', job, progress: { ...progress, preview: pixels } }, [data!.buffer as ArrayBuffer]);
+          port.postMessage({ type: 'step', job, progress: { ...progress, preview: pixels } }, [
+            data!.buffer as ArrayBuffer,
+          ]);
         },
       });
       const { width, height, pixels: data, record } = picture;

@@ -57,6 +57,11 @@ describe('graphDifference', () => {
 
 describe('objectNames', () => {
   it('numbers words from their second object on, as the text form does', () => {
-    expect(objectNames({ objects: ['sheep', 'tree', 'sheep', 'sheep'] })).toEqual(['sheep', 'tree', 'sheep 2', 'sheep 3']);
+    expect(objectNames({ objects: ['sheep', 'tree', 'sheep', 'sheep'] })).toEqual([
+      'sheep',
+      'tree',
+      'sheep 2',
+      'sheep 3',
+    ]);
   });
 });

@@ -68,10 +68,14 @@ export function describeEdit(before: SceneGraph, after: SceneGraph): string[] {
     for (const name of removedObjects) phrases.push(`− ${name}`);
   }
   // Relations of renamed objects come and go with the name; of new and lost objects, those beyond the one already told.
-  const added = addedRelations.filter((relation) => !told.has(relation) && !(renamed && touches(relation, addedObjects)));
+  const added = addedRelations.filter(
+    (relation) => !told.has(relation) && !(renamed && touches(relation, addedObjects)),
+  );
   const removed = removedRelations.filter((relation) => !touches(relation, removedObjects));
   for (const now of added) {
-    const place = removed.findIndex(({ subject, object }) => subject === now.subject || (subject === now.object && object === now.subject));
+    const place = removed.findIndex(
+      ({ subject, object }) => subject === now.subject || (subject === now.object && object === now.subject),
+    );
     const was = place < 0 ? undefined : removed.splice(place, 1)[0];
     if (!was) phrases.push(`+ ${relationText(now)}`);
     else if (was.subject === now.subject) phrases.push(`${relationText(was)} → ${now.predicate} ${now.object}`);

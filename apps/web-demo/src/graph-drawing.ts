@@ -35,12 +35,22 @@ export function drawGraph(graph: SceneGraph, before?: SceneGraph): SVGSVGElement
   for (const edge of layout.edges) {
     svg.append(textBox(isNewEdge(edge) ? 'label new' : 'label', edge.text, edge.label, 4));
   }
-  for (const node of layout.nodes) svg.append(textBox(isNewNode(node) ? 'node new' : 'node', node.name, node, node.height / 2));
+  for (const node of layout.nodes)
+    svg.append(textBox(isNewNode(node) ? 'node new' : 'node', node.name, node, node.height / 2));
   return svg;
 }
 
 function arrowHead(id: string): SVGElement {
-  const marker = element('marker', { id, class: id, viewBox: '0 0 8 8', refX: 6, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto' });
+  const marker = element('marker', {
+    id,
+    class: id,
+    viewBox: '0 0 8 8',
+    refX: 6,
+    refY: 4,
+    markerWidth: 7,
+    markerHeight: 7,
+    orient: 'auto',
+  });
   marker.append(element('path', { d: 'M0 0.5 7 4 0 7.5Z' }));
   return marker;
 }
@@ -54,7 +64,10 @@ function textBox(className: string, text: string, { x, y, width, height }: Place
   return group;
 }
 
-function element<K extends keyof SVGElementTagNameMap>(name: K, attributes: Record<string, string | number>): SVGElementTagNameMap[K] {
+function element<K extends keyof SVGElementTagNameMap>(
+  name: K,
+  attributes: Record<string, string | number>,
+): SVGElementTagNameMap[K] {
   const made = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
   return made;

@@ -17,7 +17,9 @@ const anyGraph = fc
   }));
 
 function overlaps(places: readonly Place[]): (readonly [Place, Place])[] {
-  return places.flatMap((a, i) => places.slice(i + 1).map((b) => [a, b] as const)).filter(([a, b]) => overlapArea(a, b) > 0);
+  return places
+    .flatMap((a, i) => places.slice(i + 1).map((b) => [a, b] as const))
+    .filter(([a, b]) => overlapArea(a, b) > 0);
 }
 
 describe('layoutGraph', () => {
@@ -49,11 +51,14 @@ describe('layoutGraph', () => {
     expect(nodes[1]!.x).toBeLessThan(nodes[0]!.x);
   });
 
-  it.each(SERIES.map((graph, i) => [i + 1, graph] as const))('covers nothing in graph %i of the series, and fits a phone', (_, graph) => {
-    const { nodes, edges, width } = layoutGraph(graph);
-    expect(overlaps([...nodes, ...edges.map(({ label }) => label)])).toEqual([]);
-    expect(width).toBeLessThan(420);
-  });
+  it.each(SERIES.map((graph, i) => [i + 1, graph] as const))(
+    'covers nothing in graph %i of the series, and fits a phone',
+    (_, graph) => {
+      const { nodes, edges, width } = layoutGraph(graph);
+      expect(overlaps([...nodes, ...edges.map(({ label }) => label)])).toEqual([]);
+      expect(width).toBeLessThan(420);
+    },
+  );
 
   it('never lets two nodes cover each other, keeps all inside, and draws each pair once per direction', () => {
     fc.assert(
@@ -62,7 +67,10 @@ describe('layoutGraph', () => {
         expect(overlaps(nodes)).toEqual([]);
         const outside = nodes.filter(
           (node) =>
-            node.x < node.width / 2 || node.x + node.width / 2 > width || node.y < node.height / 2 || node.y + node.height / 2 > height,
+            node.x < node.width / 2 ||
+            node.x + node.width / 2 > width ||
+            node.y < node.height / 2 ||
+            node.y + node.height / 2 > height,
         );
         expect(outside).toEqual([]);
         const pairs = graph.relationships.filter(([s, , o]) => s !== o).map(([s, , o]) => `${s} ${o}`);

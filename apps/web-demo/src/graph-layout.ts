@@ -32,6 +32,8 @@ export type PlacedEdge = {
 const NODE_HEIGHT = 32;
 const LABEL_HEIGHT = 18;
 const NODE_GAP = 26;
+/** Between nodes joined with the same third one, whose labels come together there. */
+const FAN_GAP = 52;
 const ROW_GAP = 60;
 const ARC_HEIGHT = 34;
 const MARGIN = 6;
@@ -77,7 +79,10 @@ export function layoutGraph(graph: SceneGraph): GraphLayout {
 
   const isArc = ({ subject, object }: Edge): boolean => {
     const row = rows[rowOf[subject]!]!;
-    return rowOf[subject] === rowOf[object] && Math.abs(row.indexOf(nodeItems[subject]!) - row.indexOf(nodeItems[object]!)) > 1;
+    return (
+      rowOf[subject] === rowOf[object] &&
+      Math.abs(row.indexOf(nodeItems[subject]!) - row.indexOf(nodeItems[object]!)) > 1
+    );
   };
   const arcRows = new Set(edges.filter(isArc).map(({ subject }) => rowOf[subject]!));
   const ys: number[] = [];
@@ -100,7 +105,10 @@ export function layoutGraph(graph: SceneGraph): GraphLayout {
     height: NODE_HEIGHT,
   }));
   const taken: Place[] = [...nodes];
-  const twoWay = ({ subject, object }: Edge): boolean => edges.some((other) => other.subject === object && other.object === subject);
+  const twoWay = ({ subject, object }: Edge): boolean =>
+    edges.some((other) => other.subject === object && other.object === subject);
+  const ends = spreadEnds(edges, nodes, chains);
+  const endOf = (edge: number, node: number): number => ends.get(`${edge} ${node}`)!;
   const crowding = (node: number): number => edges.filter((edge) => touches(edge, node)).length;
   const placed = edges.map((edge, i): PlacedEdge => {
     const slots = chains[i]!.map(({ item, row }) => ({ x: round(item.x), y: ys[row]! }));
@@ -108,7 +116,12 @@ export function layoutGraph(graph: SceneGraph): GraphLayout {
     const line =
       rowOf[edge.subject] === rowOf[edge.object]
         ? drawBeside(nodes[edge.subject]!, nodes[edge.object]!, isArc(edge), shift)
-        : drawBetween(nodes[edge.subject]!, nodes[edge.object]!, slots, shift, crowding(edge.object) - crowding(edge.subject));
+        : drawBetween(
+            { ...nodes[edge.subject]!, x: endOf(i, edge.subject) },
+            { ...nodes[edge.object]!, x: endOf(i, edge.object) },
+            slots,
+            crowding(edge.object) - crowding(edge.subject),
+          );
     const size = { width: labelWidth(edge.predicates), height: LABEL_HEIGHT };
     const places = line.labels.map(({ x, y }): Place => ({ x: round(x), y: round(y), ...size }));
     const hidden = places.map((place) => taken.reduce((sum, other) => sum + overlapArea(place, other), 0));
@@ -185,7 +198,8 @@ function assignRows(count: number, edges: readonly Edge[], clusters: readonly (r
   const clusterOf: number[] = [];
   clusters.forEach((members, c) => members.forEach((i) => (clusterOf[i] = c)));
   const below = clusters.map(() => new Map<number, boolean>()); // cluster under this one -> whether closely
-  const reaches = (from: number, to: number): boolean => from === to || [...below[from]!.keys()].some((next) => reaches(next, to));
+  const reaches = (from: number, to: number): boolean =>
+    from === to || [...below[from]!.keys()].some((next) => reaches(next, to));
   for (const { subject, object, predicates } of edges) {
     const isUnder = UNDER.has(predicates[0]!);
     const upper = clusterOf[isUnder ? object : subject]!;
@@ -201,7 +215,8 @@ function assignRows(count: number, edges: readonly Edge[], clusters: readonly (r
     order.push(c);
   };
   clusters.forEach((_, c) => visit(c)); // Lower ones first.
-  for (const c of [...order].reverse()) for (const next of below[c]!.keys()) row[next] = Math.max(row[next]!, row[c]! + 1);
+  for (const c of [...order].reverse())
+    for (const next of below[c]!.keys()) row[next] = Math.max(row[next]!, row[c]! + 1);
   // What is on or behind something goes down to it, unless something above holds on to it as closely.
   for (const c of order) {
     const under = [...below[c]!];
@@ -217,7 +232,9 @@ function assignRows(count: number, edges: readonly Edge[], clusters: readonly (r
   const rows = clusterOf.map((c, i) => (lonely.has(i) ? -1 : row[c]!));
   const used = [...new Set(rows.filter((r) => r >= 0))].sort((a, b) => a - b);
   const lonelyInOrder = [...lonely];
-  return rows.map((r, i) => (r >= 0 ? used.indexOf(r) : used.length + Math.floor(lonelyInOrder.indexOf(i) / LONELY_PER_ROW)));
+  return rows.map((r, i) =>
+    r >= 0 ? used.indexOf(r) : used.length + Math.floor(lonelyInOrder.indexOf(i) / LONELY_PER_ROW),
+  );
 }
 
 type Chain = { readonly item: Item; readonly row: number }[];
@@ -344,7 +361,8 @@ function distanceBetween(a: Item, b: Item, edges: readonly Edge[]): number {
   const between = edges.filter(
     ({ subject, object }) => (subject === a.node && object === b.node) || (subject === b.node && object === a.node),
   );
-  const room = Math.max(NODE_GAP, ...between.map(({ predicates }) => labelWidth(predicates) + 26));
+  const isFan = a.node !== undefined && b.node !== undefined && a.joined.some((item) => b.joined.includes(item));
+  const room = Math.max(isFan ? FAN_GAP : NODE_GAP, ...between.map(({ predicates }) => labelWidth(predicates) + 26));
   return (a.width + b.width) / 2 + room;
 }
 
@@ -381,18 +399,49 @@ function drawBeside(from: PlacedNode, to: PlacedNode, arc: boolean, shift: numbe
   return { path, labels: [{ x: (from.x + (side * from.width) / 2 + to.x - (side * to.width) / 2) / 2, y }] };
 }
 
+/** Where edges between rows meet their nodes: side by side in the order of where they come from. Keys: `edge node`. */
+function spreadEnds(
+  edges: readonly Edge[],
+  nodes: readonly PlacedNode[],
+  chains: readonly Chain[],
+): Map<string, number> {
+  const ends = new Map<string, number>();
+  nodes.forEach((node, n) => {
+    const meeting = edges.flatMap((edge, i) => {
+      if (!touches(edge, n)) return [];
+      const isSubject = edge.subject === n;
+      const other = nodes[isSubject ? edge.object : edge.subject]!;
+      const slot = isSubject ? chains[i]![0] : chains[i]!.at(-1);
+      return other.y === node.y ? [] : [{ i, isUp: other.y < node.y, x: slot?.item.x ?? other.x }];
+    });
+    const room = Math.max(0, node.width / 2 - 14);
+    for (const isUp of [true, false]) {
+      const side = meeting.filter((end) => end.isUp === isUp).sort((a, b) => a.x - b.x);
+      side.forEach(({ i, x }, place) => {
+        const lean = Math.max(-room, Math.min(room, (x - node.x) * 0.35));
+        const spread =
+          side.length > 1 ? (place / (side.length - 1) - 0.5) * Math.min(2 * room, 22 * (side.length - 1)) : lean;
+        ends.set(`${i} ${n}`, round(node.x + spread));
+      });
+    }
+  });
+  return ends;
+}
+
 /** Between two rows, by way of the slots; `crowding` is by how many edges `to` has more than `from`. */
-function drawBetween(from: PlacedNode, to: PlacedNode, slots: readonly Point[], shift: number, crowding: number): Line {
+function drawBetween(from: Place, to: Place, slots: readonly Point[], crowding: number): Line {
   const down = Math.sign(to.y - from.y);
   const half = (down * NODE_HEIGHT) / 2;
-  // Ends lean towards where the edge goes, so that several at one node come apart.
-  const end = (node: PlacedNode, towards: number): number => {
-    const room = Math.max(0, node.width / 2 - 14);
-    return round(node.x + Math.max(-room, Math.min(room, (towards - node.x) * 0.35 + shift * 12)));
-  };
-  const start = { x: end(from, slots[0]?.x ?? to.x), y: from.y + half };
-  const stop = { x: end(to, slots.at(-1)?.x ?? from.x), y: to.y - half - 2 * down };
-  const stations = [start, ...slots.flatMap(({ x, y }) => [{ x, y: y - half }, { x, y: y + half }]), stop];
+  const start = { x: from.x, y: from.y + half };
+  const stop = { x: to.x, y: to.y - half - 2 * down };
+  const stations = [
+    start,
+    ...slots.flatMap(({ x, y }) => [
+      { x, y: y - half },
+      { x, y: y + half },
+    ]),
+    stop,
+  ];
   let path = `M${start.x} ${start.y}`;
   for (let i = 1; i < stations.length; i++) {
     const [a, b] = [stations[i - 1]!, stations[i]!];

@@ -5,7 +5,9 @@ import type { BackendName, FromWorker, Port, ToWorker } from './protocol';
 const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'drawing' });
 const client = createDrawingClient(worker as Port<ToWorker, FromWorker>);
 worker.onerror = (event) => {
-  client.fail(new Error(`The drawing worker stopped: ${event.message || 'its script did not load'}. Load the page again.`));
+  client.fail(
+    new Error(`The drawing worker stopped: ${event.message || 'its script did not load'}. Load the page again.`),
+  );
 };
 
 // `?backend=wasm` and `?backend=webgpu` are for comparing.

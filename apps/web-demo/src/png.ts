@@ -9,9 +9,14 @@ export const RECORD_KEYWORD = 'sgdiff';
  */
 export async function encodePng({ width, height, data }: Pixels, record: unknown): Promise<Uint8Array<ArrayBuffer>> {
   const { encode } = await import('fast-png');
-  return new Uint8Array(encode({ width, height, data, depth: 8, channels: 3, text: { [RECORD_KEYWORD]: asciiJson(record) } }));
+  return new Uint8Array(
+    encode({ width, height, data, depth: 8, channels: 3, text: { [RECORD_KEYWORD]: asciiJson(record) } }),
+  );
 }
 
 function asciiJson(value: unknown): string {
-  return JSON.stringify(value).replace(/[\u0080-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return JSON.stringify(value).replace(
+    /[\u0080-\uffff]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

@@ -20,7 +20,12 @@ describe('createDrawingClient with serveDrawing', () => {
     const report = await client.load({ modelUrl: 'model', backend: 'wasm' }, (progress) => heard.push(progress));
     expect(heard).toEqual([{ stage: 'backend' }, { stage: 'model', loadedBytes: 3, totalBytes: 6 }]);
     expect(report.backend).toEqual({ name: 'wasm', threads: 2, reason: 'asked for' });
-    expect(report.model).toMatchObject({ name: 'fake', imageSize: 1, maxTriples: 9, vocabulary: { object_name_to_idx: { sheep: 1 } } });
+    expect(report.model).toMatchObject({
+      name: 'fake',
+      imageSize: 1,
+      maxTriples: 9,
+      vocabulary: { object_name_to_idx: { sheep: 1 } },
+    });
     close();
   });
 
@@ -43,7 +48,10 @@ describe('createDrawingClient with serveDrawing', () => {
       [3, 4, undefined],
       [4, 4, undefined],
     ]);
-    expect(result).toMatchObject({ pixels: { width: 1, height: 1, data: Uint8Array.of(7, 4, 2) }, record: { seed: 7 } });
+    expect(result).toMatchObject({
+      pixels: { width: 1, height: 1, data: Uint8Array.of(7, 4, 2) },
+      record: { seed: 7 },
+    });
     expect(result.seconds).toBeGreaterThanOrEqual(steps[3]!.seconds);
     close();
   });
@@ -74,7 +82,10 @@ describe('createDrawingClient with serveDrawing', () => {
     const { client, close } = connect(startFake(drawer));
     await load(client);
     const controller = new AbortController();
-    const first = client.draw({ ...request, steps: 1000 }, { signal: controller.signal, onStep: () => controller.abort() });
+    const first = client.draw(
+      { ...request, steps: 1000 },
+      { signal: controller.signal, onStep: () => controller.abort() },
+    );
     const second = client.draw(request);
     await expect(first).rejects.toMatchObject({ name: 'AbortError' });
     await expect(second).resolves.toMatchObject({ record: { seed: 7 } });
@@ -115,7 +126,11 @@ describe('createDrawingClient with serveDrawing', () => {
     const { client, close } = connect(startFake(drawer));
     await load(client);
     drawer.error = new SceneGraphError('generate', [issue]);
-    await expect(client.draw(request)).rejects.toMatchObject({ name: 'SceneGraphError', message: 'generate: d', issues: [issue] });
+    await expect(client.draw(request)).rejects.toMatchObject({
+      name: 'SceneGraphError',
+      message: 'generate: d',
+      issues: [issue],
+    });
     drawer.error = undefined;
     await expect(client.draw(request)).resolves.toBeDefined();
     close();
@@ -184,7 +199,12 @@ function fakeDrawer(): FakeDrawer {
           if (signal?.aborted) throw new DOMException('aborted', 'AbortError');
           await onStep?.({ index, steps, preview: async () => [Uint8Array.of(index, index, index)] });
         }
-        return { width: 1, height: 1, pixels: Uint8Array.of(seed, steps, guidanceScale), record: { seed } as Picture['record'] };
+        return {
+          width: 1,
+          height: 1,
+          pixels: Uint8Array.of(seed, steps, guidanceScale),
+          record: { seed } as Picture['record'],
+        };
       } finally {
         running--;
       }

@@ -83,7 +83,8 @@ export type Port<Out, In> = {
 };
 
 export function errorReport(error: unknown): ErrorReport {
-  if (!(error instanceof Error)) return { name: 'Error', message: String((error as { message?: unknown })?.message ?? error) };
+  if (!(error instanceof Error))
+    return { name: 'Error', message: String((error as { message?: unknown })?.message ?? error) };
   const issues = (error as { issues?: readonly Issue[] }).issues;
   return { name: error.name, message: error.message, ...(issues ? { issues } : {}) };
 }

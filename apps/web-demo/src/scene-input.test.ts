@@ -2,7 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { createVocabulary } from '@sgdiff/sg-schema';
 import { readScene, usableWords } from './scene-input';
 
-const limits = { vocabulary: createVocabulary(['sheep', 'ship', 'grass', 'tree'], ['standing on', 'behind', 'by']), maxTriples: 5 };
+const limits = {
+  vocabulary: createVocabulary(['sheep', 'ship', 'grass', 'tree'], ['standing on', 'behind', 'by']),
+  maxTriples: 5,
+};
 
 describe('readScene', () => {
   it('reads words', () => {
@@ -28,7 +31,8 @@ describe('readScene', () => {
       ok: false,
       problems: [
         {
-          message: 'clauses[1]: expected one of the 4 known objects, received "shep"; perhaps "sheep" or "ship" is meant.',
+          message:
+            'clauses[1]: expected one of the 4 known objects, received "shep"; perhaps "sheep" or "ship" is meant.',
           fixes: [
             { word: 'sheep', text: 'tree by grass; sheep standing on grass' },
             { word: 'ship', text: 'tree by grass; ship standing on grass' },
@@ -40,7 +44,10 @@ describe('readScene', () => {
 
   it('offers predicates of several words, however they are spaced', () => {
     const reading = readScene('sheep standin  on grass', limits);
-    expect(reading).toMatchObject({ ok: false, problems: [{ fixes: [{ word: 'standing on', text: 'sheep standing on grass' }] }] });
+    expect(reading).toMatchObject({
+      ok: false,
+      problems: [{ fixes: [{ word: 'standing on', text: 'sheep standing on grass' }] }],
+    });
   });
 
   it('puts words right in JSON too', () => {
@@ -58,11 +65,17 @@ describe('readScene', () => {
 
   it('names what the model has no room for', () => {
     const reading = readScene('sheep; ship; grass; tree; tree 2 by sheep', limits);
-    expect(reading).toMatchObject({ ok: false, problems: [{ message: expect.stringContaining('at most 5 triples'), fixes: [] }] });
+    expect(reading).toMatchObject({
+      ok: false,
+      problems: [{ message: expect.stringContaining('at most 5 triples'), fixes: [] }],
+    });
   });
 
   it('asks for something to draw where there is nothing', () => {
-    expect(readScene('  ', limits)).toMatchObject({ ok: false, problems: [{ message: expect.stringContaining('name something to draw') }] });
+    expect(readScene('  ', limits)).toMatchObject({
+      ok: false,
+      problems: [{ message: expect.stringContaining('name something to draw') }],
+    });
   });
 });
 

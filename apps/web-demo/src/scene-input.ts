@@ -10,8 +10,7 @@ import {
 } from '@sgdiff/sg-schema';
 
 export type SceneReading =
-  | { readonly ok: true; readonly graph: SceneGraph }
-  | { readonly ok: false; readonly problems: readonly Problem[] };
+  { readonly ok: true; readonly graph: SceneGraph } | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** One thing that is wrong with the text, and texts in which it is put right. */
 export type Problem = { readonly message: string; readonly fixes: readonly Fix[] };
@@ -24,7 +23,10 @@ export type SceneLimits = { readonly vocabulary: Vocabulary; readonly maxTriples
 export function readScene(text: string, limits: SceneLimits): SceneReading {
   const result = /^\s*[[{]/.test(text) ? safeParseSceneGraph(text, limits) : safeParseSceneText(text, limits);
   if (result.ok) return result;
-  return { ok: false, problems: result.issues.map((issue) => ({ message: issue.message, fixes: fixesOf(issue, text, limits) })) };
+  return {
+    ok: false,
+    problems: result.issues.map((issue) => ({ message: issue.message, fixes: fixesOf(issue, text, limits) })),
+  };
 }
 
 /** The object words and predicates that a graph may use. */

@@ -4,7 +4,9 @@ const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/goog
 
 /** The Chromium that is installed here: the one in `CHROMIUM_PATH`, else the first in the usual places. */
 export function findChromium(): string | undefined {
-  return [process.env['CHROMIUM_PATH'], ...PLACES].find((path) => path !== undefined && path !== '' && existsSync(path));
+  return [process.env['CHROMIUM_PATH'], ...PLACES].find(
+    (path) => path !== undefined && path !== '' && existsSync(path),
+  );
 }
 
 /** Quiet and without asking anybody anything. */
