@@ -76,11 +76,12 @@ export function autoencoderStage(
     },
     sampleEverySteps: 500,
     async sample(params) {
-      const pixels = readPictures(validation, Array.from({ length: SAMPLES }, (_, i) => i));
-      const rebuilt = tf.tidy(() => decode(params, model, encode(params, model, tf.tensor4d(pixels, [SAMPLES, size, size, 3]))));
+      const count = Math.min(SAMPLES, validation.count);
+      const pixels = readPictures(validation, Array.from({ length: count }, (_, i) => i));
+      const rebuilt = tf.tidy(() => decode(params, model, encode(params, model, tf.tensor4d(pixels, [count, size, size, 3]))));
       try {
         const out = new Float32Array(await rebuilt.data());
-        return encodePicture(tile([...toPictures(pixels, SAMPLES, size, size), ...toPictures(out, SAMPLES, size, size)], SAMPLES, { zoom: 2 }));
+        return encodePicture(tile([...toPictures(pixels, count, size, size), ...toPictures(out, count, size, size)], count, { zoom: 2 }));
       } finally {
         rebuilt.dispose();
       }
