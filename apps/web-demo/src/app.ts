@@ -4,7 +4,7 @@ import type { DrawingClient } from './drawing-client';
 import { describeEdit } from './graph-difference';
 import { drawGraph } from './graph-drawing';
 import { encodePng } from './png';
-import type { BackendName, DrawResult, Pixels, ReadyReport, StepProgress } from './protocol';
+import type { DrawResult, LoadRequest, Pixels, ReadyReport, StepProgress } from './protocol';
 import { readScene, usableWords, type SceneLimits } from './scene-input';
 import { SERIES } from './series';
 
@@ -19,10 +19,7 @@ const PREVIEWS = 7;
 const TOLD_EDITS = 3;
 
 /** Wires the page of index.html to a drawing client. */
-export async function startApp(
-  client: DrawingClient,
-  options: { readonly modelUrl: string; readonly backend?: BackendName },
-): Promise<void> {
+export async function startApp(client: DrawingClient, request: LoadRequest): Promise<void> {
   const ui = findElements();
   const pictures = new Map<string, Shown>();
   let ready: (ReadyReport & { limits: SceneLimits }) | undefined;
@@ -69,7 +66,7 @@ export async function startApp(
   });
 
   try {
-    const report = await client.load(options, (progress) => {
+    const report = await client.load(request, (progress) => {
       if (progress.stage === 'backend') return showStatus('loading', 'Looking for a GPU …');
       const share = progress.totalBytes > 0 ? progress.loadedBytes / progress.totalBytes : 0;
       showStatus('loading', `Loading the model … ${Math.floor(share * 100)} %`);

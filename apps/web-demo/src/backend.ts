@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import threadedUrl from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm?url';
 import simdUrl from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url';
 import plainUrl from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url';
-import type { BackendName, BackendReport } from './protocol';
+import type { BackendReport, LoadRequest } from './protocol';
 import { checkBackend } from './self-check';
 
 /** Most threads tfjs' wasm thread pool takes. */
@@ -20,14 +20,15 @@ export class BackendError extends Error {
  *
  * @throws BackendError saying why each one failed.
  */
-export async function startBackend(asked?: BackendName): Promise<BackendReport> {
-  if (asked === 'wasm') return startWasm('asked for');
+export async function startBackend(request: Pick<LoadRequest, 'backend' | 'threads'>): Promise<BackendReport> {
+  const { backend: asked, threads = usualThreads() } = request;
+  if (asked === 'wasm') return startWasm('asked for', threads);
   const noGpu = asked === 'webgpu' ? undefined : await whyNoGpu();
   const gpuProblem = noGpu ?? (await startWebGpu());
   if (gpuProblem === undefined) return { name: 'webgpu', threads: 1, reason: asked ? 'asked for' : 'a GPU is at hand' };
   if (asked === 'webgpu')
     throw new BackendError(`WebGPU was asked for, but ${gpuProblem}. Open the page without "?backend=webgpu".`);
-  return startWasm(gpuProblem);
+  return startWasm(gpuProblem, threads);
 }
 
 /** Reasons not to try WebGPU that can be told without the backend's code. */
@@ -56,7 +57,7 @@ async function startWebGpu(): Promise<string | undefined> {
   }
 }
 
-async function startWasm(reason: string): Promise<BackendReport> {
+async function startWasm(reason: string, threads: number): Promise<BackendReport> {
   let problem = 'it did not start';
   try {
     const wasm = await import('@tensorflow/tfjs-backend-wasm');
@@ -65,10 +66,10 @@ async function startWasm(reason: string): Promise<BackendReport> {
       'tfjs-backend-wasm-simd.wasm': simdUrl,
       'tfjs-backend-wasm-threaded-simd.wasm': threadedUrl,
     });
-    const cores = navigator.hardwareConcurrency;
     // Shared memory, and with it threads, is given to isolated pages alone (headers COOP and COEP).
-    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', crossOriginIsolated && cores > 1);
-    if (await asIfCores(2 * Math.min(MAX_WASM_THREADS, cores), () => tf.setBackend('wasm'))) {
+    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', crossOriginIsolated && threads > 1);
+    // tfjs' thread pool takes half of the cores it is told of: with two cores it would have no second thread.
+    if (await asIfCores(2 * threads, () => tf.setBackend('wasm'))) {
       const wrong = await checkBackend();
       if (wrong === undefined) return { name: 'wasm', threads: wasm.getThreadsCount(), reason };
       problem = wrong;
@@ -81,7 +82,15 @@ async function startWasm(reason: string): Promise<BackendReport> {
   );
 }
 
-/** tfjs' thread pool takes half of the cores it is told of: with two cores it would have no second thread. */
+/**
+ * Half of the cores, which are logical ones, but two where there are two. More are slower: threads wait for each other in
+ * busy loops, many times per step, so each must have a core to itself.
+ */
+function usualThreads(): number {
+  const cores = navigator.hardwareConcurrency;
+  return Math.min(MAX_WASM_THREADS, cores, Math.max(2, Math.floor(cores / 2)));
+}
+
 async function asIfCores<T>(cores: number, start: () => Promise<T>): Promise<T> {
   Object.defineProperty(navigator, 'hardwareConcurrency', { value: cores, configurable: true });
   try {

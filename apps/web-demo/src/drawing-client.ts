@@ -1,11 +1,11 @@
 // The page's side of protocol.ts: messages as promises.
 import {
   WorkerError,
-  type BackendName,
   type DrawRequest,
   type DrawResult,
   type FromWorker,
   type LoadProgress,
+  type LoadRequest,
   type Port,
   type ReadyReport,
   type StepProgress,
@@ -16,10 +16,7 @@ export type DrawOptions = { readonly signal?: AbortSignal; readonly onStep?: (pr
 
 export type DrawingClient = {
   /** @throws WorkerError if there is no backend or no model. Call it once. */
-  load(
-    options: { readonly modelUrl: string; readonly backend?: BackendName },
-    onProgress: (progress: LoadProgress) => void,
-  ): Promise<ReadyReport>;
+  load(request: LoadRequest, onProgress: (progress: LoadProgress) => void): Promise<ReadyReport>;
   /**
    * Draws one picture; requests made meanwhile wait for their turn.
    *
@@ -65,11 +62,11 @@ export function createDrawingClient(port: Port<ToWorker, FromWorker>): DrawingCl
   }
 
   return {
-    load: (options, onProgress) =>
+    load: (request, onProgress) =>
       new Promise((resolve, reject) => {
         if (broken) return reject(broken);
         loading = { resolve, reject, onProgress };
-        port.postMessage({ type: 'load', ...options });
+        port.postMessage({ type: 'load', request });
       }),
     draw: (request, { signal, onStep } = {}) =>
       new Promise((resolve, reject) => {

@@ -3,11 +3,11 @@ import type { Pipeline } from '@sgdiff/pipeline';
 import { vocabularyToJson } from '@sgdiff/sg-schema';
 import {
   errorReport,
-  type BackendName,
   type BackendReport,
   type DrawRequest,
   type FromWorker,
   type LoadProgress,
+  type LoadRequest,
   type Pixels,
   type Port,
   type ToWorker,
@@ -17,7 +17,7 @@ import {
 export type Drawer = Pick<Pipeline, 'generate' | 'manifest' | 'maxTriples' | 'vocabulary'>;
 
 export type StartDrawer = (
-  options: { readonly modelUrl: string; readonly backend?: BackendName },
+  request: LoadRequest,
   onProgress: (progress: LoadProgress) => void,
 ) => Promise<{ backend: BackendReport; drawer: Drawer }>;
 
@@ -37,7 +37,7 @@ export function serveDrawing(port: Port<FromWorker, ToWorker>, start: StartDrawe
   port.onmessage = ({ data: message }) => {
     switch (message.type) {
       case 'load':
-        void load(message);
+        void load(message.request);
         break;
       case 'draw':
         queue.push({ job: message.job, request: message.request, controller: new AbortController() });
@@ -48,9 +48,9 @@ export function serveDrawing(port: Port<FromWorker, ToWorker>, start: StartDrawe
     }
   };
 
-  async function load(options: { readonly modelUrl: string; readonly backend?: BackendName }): Promise<void> {
+  async function load(request: LoadRequest): Promise<void> {
     try {
-      const started = await start(options, (progress) => port.postMessage({ type: 'loading', progress }));
+      const started = await start(request, (progress) => port.postMessage({ type: 'loading', progress }));
       drawer = started.drawer;
       const { name, licence, imageSize, defaults } = drawer.manifest;
       const vocabulary = vocabularyToJson(drawer.vocabulary);

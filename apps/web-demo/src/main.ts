@@ -1,6 +1,6 @@
 import { startApp } from './app';
 import { createDrawingClient } from './drawing-client';
-import type { BackendName, FromWorker, Port, ToWorker } from './protocol';
+import type { FromWorker, Port, ToWorker } from './protocol';
 
 const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'drawing' });
 const client = createDrawingClient(worker as Port<ToWorker, FromWorker>);
@@ -10,9 +10,13 @@ worker.onerror = (event) => {
   );
 };
 
-// `?backend=wasm` and `?backend=webgpu` are for comparing.
-const asked = new URLSearchParams(location.search).get('backend');
-const backend = asked === 'wasm' || asked === 'webgpu' ? (asked satisfies BackendName) : undefined;
-const modelUrl = new URL('model', document.baseURI).href;
+// `?backend=wasm`, `?backend=webgpu` and `?threads=1` are for comparing.
+const query = new URLSearchParams(location.search);
+const backend = query.get('backend');
+const threads = Number(query.get('threads'));
 
-void startApp(client, { modelUrl, ...(backend ? { backend } : {}) });
+void startApp(client, {
+  modelUrl: new URL('model', document.baseURI).href,
+  ...(backend === 'wasm' || backend === 'webgpu' ? { backend } : {}),
+  ...(Number.isInteger(threads) && threads > 0 ? { threads } : {}),
+});

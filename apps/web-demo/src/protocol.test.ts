@@ -10,10 +10,10 @@ const request: DrawRequest = { graph, seed: 7, steps: 4, guidanceScale: 2, previ
 
 describe('createDrawingClient with serveDrawing', () => {
   it('tells of the loading, then of backend and model', async () => {
-    const { client, close } = connect(async (options, onProgress) => {
+    const { client, close } = connect(async (request, onProgress) => {
       onProgress({ stage: 'backend' });
       onProgress({ stage: 'model', loadedBytes: 3, totalBytes: 6 });
-      expect(options).toMatchObject({ modelUrl: 'model', backend: 'wasm' });
+      expect(request).toEqual({ modelUrl: 'model', backend: 'wasm' });
       return { backend: { name: 'wasm', threads: 2, reason: 'asked for' }, drawer: fakeDrawer() };
     });
     const heard: LoadProgress[] = [];

@@ -6,7 +6,7 @@ export type BackendName = 'webgpu' | 'wasm';
 
 /** Page to worker. `load` comes first and once; draws are done one after another in the order they come. */
 export type ToWorker =
-  | { readonly type: 'load'; readonly modelUrl: string; readonly backend?: BackendName }
+  | { readonly type: 'load'; readonly request: LoadRequest }
   | { readonly type: 'draw'; readonly job: number; readonly request: DrawRequest }
   | { readonly type: 'cancel'; readonly job: number };
 
@@ -19,6 +19,15 @@ export type FromWorker =
   | { readonly type: 'picture'; readonly job: number; readonly result: DrawResult }
   | { readonly type: 'cancelled'; readonly job: number }
   | { readonly type: 'failed'; readonly job: number; readonly error: ErrorReport };
+
+export type LoadRequest = {
+  /** Address of the model folder. */
+  readonly modelUrl: string;
+  /** This backend and no other. */
+  readonly backend?: BackendName;
+  /** Threads of the wasm backend, where the page may have any; chosen by the number of cores unless given. */
+  readonly threads?: number;
+};
 
 export type DrawRequest = {
   readonly graph: SceneGraph;

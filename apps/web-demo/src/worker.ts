@@ -4,7 +4,7 @@ import { startBackend } from './backend';
 import { serveDrawing } from './drawing-service';
 import type { FromWorker, Port, ToWorker } from './protocol';
 
-serveDrawing(self as unknown as Port<FromWorker, ToWorker>, async ({ modelUrl, backend: asked }, onProgress) => {
+serveDrawing(self as unknown as Port<FromWorker, ToWorker>, async ({ modelUrl, ...asked }, onProgress) => {
   onProgress({ stage: 'backend' });
   const backend = await startBackend(asked);
   const drawer = await loadPipeline(
