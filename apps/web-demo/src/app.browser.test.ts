@@ -168,6 +168,7 @@ describe.skipIf(!executablePath)(title, () => {
 
   it('has threads where there are cores, and draws the same with them', async () => {
     await open();
+    await setSteps(2);
     await page.click('#draw');
     await idle();
     const alone = await pixels();
@@ -175,6 +176,7 @@ describe.skipIf(!executablePath)(title, () => {
     await open({ query: '?threads=2' });
     expect(await page.evaluate('crossOriginIsolated')).toBe(true);
     expect(await page.textContent('#status')).toBe('Ready on wasm, 2 threads');
+    await setSteps(2);
     await page.click('#draw');
     await idle();
     expect(await pixels()).toEqual(alone);
