@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CliError, describeError, USER_ERRORS } from './errors';
@@ -7,11 +7,14 @@ const packages = join(import.meta.dirname, '../../../packages');
 
 /** Names of the error classes in the sources of all packages, as they show in `error.name`. */
 function errorNames(): string[] {
-  const sources = readdirSync(packages, { recursive: true, encoding: 'utf8' }).filter(
-    (file) => /^[^/]+\/src\/.*\.ts$/.test(file) && !file.includes('.test.') && !file.startsWith('test-kit'),
+  const folders = readdirSync(packages).filter((name) => name !== 'test-kit' && existsSync(join(packages, name, 'src')));
+  const sources = folders.flatMap((name) =>
+    readdirSync(join(packages, name, 'src'), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts') && !file.includes('.test.'))
+      .map((file) => join(packages, name, 'src', file)),
   );
   return sources.flatMap((file) => {
-    const text = readFileSync(join(packages, file), 'utf8');
+    const text = readFileSync(file, 'utf8');
     return [...text.matchAll(/class (\w+) extends \w*Error\b[^]*?\bname = '(\w+)'/g)].map(([, , name]) => name);
   });
 }

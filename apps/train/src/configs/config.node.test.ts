@@ -66,9 +66,9 @@ describe('a config file', () => {
     [
       'misspelt and of the wrong kind',
       { diffusion: { step: 3, batchSize: 'many', optimiser: { clipNorm: 0 } }, data: { size: 100 } },
-      '  data.size: Invalid input: expected 64, 128 or 256\n' +
+      '  data.size: Invalid option: expected one of 64|128|256, received 100\n' +
         '  diffusion.batchSize: Invalid input: expected number, received string\n' +
-        '  diffusion.optimiser.clipNorm: Too small: expected number to be >0\n' +
+        '  diffusion.optimiser.clipNorm: Too small: expected number to be >0, received 0\n' +
         '  diffusion: Unrecognized key: "step"\n',
     ],
     ['a list', [1], '  (top): Invalid input: expected object, received array\n'],

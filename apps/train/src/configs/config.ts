@@ -25,7 +25,7 @@ const factors = z.array(count).readonly();
 
 const autoencoderModel = z.strictObject({
   imageChannels: count,
-  stem: z.union([z.literal(1), z.literal(2), z.literal(4)]),
+  stem: z.literal([1, 2, 4]),
   baseChannels: count,
   channelMults: sizes,
   numResBlocks: count,
@@ -102,7 +102,7 @@ const unetModel = z.strictObject({
 export const pictureBookConfigSchema = z.strictObject({
   data: z.strictObject({
     seed: z.int(),
-    size: z.union([z.literal(64), z.literal(128), z.literal(256)]),
+    size: z.literal([64, 128, 256]),
     train: count,
     validation: count,
     test: count,
@@ -144,12 +144,20 @@ export function loadConfig(path: string | undefined): PictureBookConfig {
     if (error instanceof CliError) throw error;
     throw new CliError(`${path} is not valid JSON: ${(error as Error).message}.`, { cause: error });
   }
-  const parsed = pictureBookConfigSchema.safeParse(merge(pictureBook, given));
+  const merged = merge(pictureBook, given);
+  const parsed = pictureBookConfigSchema.safeParse(merged);
   const lines = parsed.success
     ? misfits(parsed.data)
-    : parsed.error.issues.map((issue) => `  ${issue.path.join('.') || '(top)'}: ${issue.message}`);
+    : parsed.error.issues.map((issue) => `  ${issue.path.join('.') || '(top)'}: ${issue.message}${received(issue, merged)}`);
   if (parsed.success && lines.length === 0) return parsed.data;
   throw new CliError(`${path} does not fit the config:\n${lines.join('\n')}\nEntries left out keep the preset's value.`);
+}
+
+/** The value an issue is about, where its message does not tell. */
+function received({ code, path, message }: z.core.$ZodIssue, config: unknown): string {
+  if (code === 'unrecognized_keys' || message.includes('received')) return '';
+  const value = path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)[key], config);
+  return `, received ${JSON.stringify(value)}`;
 }
 
 /** Where one stage does not fit another. What is wrong within a model, its own `init…` says. */

@@ -1,0 +1,235 @@
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setupBackend } from '@sgdiff/test-kit';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { sha256 } from './files';
+import { runCommand } from './testing/run-command';
+import { temporaryFolder } from './testing/temporary-folder';
+import { writeTinyModel } from './testing/tiny-model';
+
+// Each command is a process of its own; on a busy machine it may have to wait long for its turn.
+const TIMEOUT = 300_000;
+
+const folder = temporaryFolder();
+const at = (path: string): string => join(folder, path);
+const GOOD = '{"objects": ["sheep", "grass"], "relationships": [[0, "standing on", 1]]}';
+const OUT = ['--out', 'new/out'];
+
+beforeAll(async () => {
+  await setupBackend('cpu');
+  await writeTinyModel(at('model'));
+  writeFileSync(at('good.json'), GOOD);
+  mkdirSync(at('folder.json'));
+}, TIMEOUT);
+
+/** Standard error of a command that must fail, without the line that names the backend. Nothing must have been written. */
+async function failure(args: readonly string[]): Promise<string> {
+  const before = listing();
+  const { code, stdout, stderr } = await runCommand(folder, [...args, '--json']);
+  expect(code).toBe(1);
+  expect(stdout).toBe('');
+  expect(stderr).not.toMatch(/^ {4}at /m);
+  expect(listing()).toEqual(before);
+  expect(existsSync(at('new'))).toBe(false);
+  return stderr.replace(/^backend: .*\n/, '');
+}
+
+function listing(): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort();
+}
+
+function generate(graph: string, ...options: string[]): readonly string[] {
+  return ['generate', graph, '--model', 'model', '--backend', 'cpu', ...OUT, ...options];
+}
+
+describe('a graph that cannot be drawn', () => {
+  it.each<[name: string, content: string, message: string]>([
+    [
+      'an unknown word',
+      '[{"objects": ["shepe", "grass"], "relationships": [[0, "standin on", 1]]}]',
+      '2 problems.\n' +
+        '- [0].objects[0]: expected one of the 5 known objects, received "shepe"; perhaps "sheep" is meant.\n' +
+        '- [0].relationships[0][1]: expected one of the 3 known predicates, received "standin on"; perhaps "standing on" is meant.',
+    ],
+    [
+      'an index out of range',
+      '{"objects": ["sheep", "grass"], "relationships": [[0, "standing on", 2]]}',
+      'relationships[0][2]: expected a position in objects from 0 to 1, received 2; correct the position or add the object that it should point to.',
+    ],
+    [
+      'a self-relation',
+      '{"objects": ["sheep"], "relationships": [[0, "behind", 0]]}',
+      'relationships[0]: expected a relation between two objects, received one of "sheep" with itself; correct one of the two positions, or add a second "sheep".',
+    ],
+    ['no objects', '{"objects": [], "relationships": []}', 'objects: expected at least one object, received an empty list; name something to draw.'],
+    [
+      'too many triples',
+      JSON.stringify({ objects: ['sky', 'grass', 'sheep', 'tree'], relationships: [[0, 'above', 1], [2, 'standing on', 1], [3, 'behind', 2]] }),
+      'relationships: expected at most 6 triples, received 7 (3 relations and 4 objects, each of which takes one __in_image__ triple); ' +
+        'remove relations or objects: there is no room for the __in_image__ triple of objects[3] "tree".',
+    ],
+    ['invalid JSON', '{"objects": ["sheep"', 'graph: expected "," or "]" at line 1, column 21, received the end of the text; correct the JSON text there.'],
+    ['an empty list', '[]', 'expected a graph or a list of graphs, received an empty list. Put a graph into it.'],
+  ])(
+    'is refused for %s',
+    async (name, content, message) => {
+      const file = `${name.replaceAll(' ', '-')}.json`;
+      writeFileSync(at(file), content);
+      expect(await failure(generate(file))).toBe(`sgdiff: ${at(file)}: ${message}\n`);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'is refused when given in words',
+    async () => {
+      expect(await failure(generate('sheep standin on grass'))).toBe(
+        'sgdiff: The graph "sheep standin on grass": clauses[0]: expected one of the 3 known predicates, received "standin on"; perhaps "standing on" is meant.\n',
+      );
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'is refused when it is a folder or not there',
+    async () => {
+      expect(await failure(generate('folder.json'))).toBe(`sgdiff: The graph file ${at('folder.json')} is a folder, expected a file.\n`);
+      expect(await failure(generate('none.json'))).toBe(`sgdiff: The graph file ${at('none.json')} does not exist. Check the path.\n`);
+    },
+    TIMEOUT,
+  );
+});
+
+describe('a model that cannot be used', () => {
+  const copy = (name: string): string => {
+    cpSync(at('model'), at(name), { recursive: true });
+    return at(name);
+  };
+  const draw = (model: string): Promise<string> => failure(['generate', 'good.json', '--model', model, '--backend', 'cpu', ...OUT]);
+
+  it(
+    'is refused when a file is missing',
+    async () => {
+      const unet = join(copy('missing'), 'unet.safetensors');
+      rmSync(unet);
+      expect(await draw('missing')).toBe(
+        `sgdiff: Model file ${unet} could not be read: it is not there. The model folder is not complete: get it again.\n`,
+      );
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'is refused when a file was altered or cut',
+    async () => {
+      const encoder = join(copy('altered'), 'encoder.safetensors');
+      const good = readFileSync(encoder);
+      truncateSync(encoder, good.length - 2);
+      expect(await draw('altered')).toBe(
+        `sgdiff: Model file ${encoder} was altered or cut: expected SHA-256 ${sha256(good)} (${good.length} bytes), ` +
+          `received ${sha256(readFileSync(encoder))} (${good.length - 2} bytes). Get the model folder again.\n`,
+      );
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'is refused when there is no such folder, or it holds no model',
+    async () => {
+      expect(await draw('none')).toBe('sgdiff: Model "none": expected a folder, a URL or an installed npm package, found none. Check the name.\n');
+      expect(await draw('folder.json')).toBe(
+        `sgdiff: Model file ${at('folder.json/model.json')} could not be read: it is not there. ` +
+          'Check that this is the address of a model folder, which has a model.json.\n',
+      );
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'is refused for a measurement it carries nothing for',
+    async () => {
+      expect(await failure(['evaluate', '--model', 'model', '--backend', 'cpu', ...OUT])).toBe(
+        'sgdiff: The model "tiny" carries nothing to evaluate it with on picture-book. Export it with "sgdiff export".\n',
+      );
+    },
+    TIMEOUT,
+  );
+});
+
+describe('settings that cannot be met', () => {
+  it.each<[name: string, options: readonly string[], message: string]>([
+    ['an unknown sampler', ['--sampler', 'euler'], 'Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm.'],
+    ['steps 0', ['--steps', '0'], 'steps: expected a whole number from 1, received 0. 20 is usual.'],
+    ['more steps than the model knows', ['--steps', '51'], 'steps: expected at most 50, which this model was trained with, received 51.'],
+    ['a seed below 0', ['--seed', '-1'], 'seed: expected a whole number from 0 to 2^53 - 1, received -1.'],
+    [
+      'text for a number',
+      ['--steps', 'many'],
+      "option '--steps <steps>' argument 'many' is invalid. Expected a number.\n\n(--help shows what is possible)",
+    ],
+    ['an unknown backend', ['--backend', 'cuda'], 'Unknown backend "cuda", expected one of: tensorflow, wasm, cpu.'],
+  ])(
+    'are refused: %s',
+    async (_name, options, message) => {
+      expect(await failure(generate('good.json', ...options))).toBe(`sgdiff: ${message}\n`);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'are refused: an output folder that cannot be written to',
+    async () => {
+      expect(await failure([...generate('good.json'), '--out', 'good.json/out'])).toBe(
+        `sgdiff: Cannot write to the folder ${at('good.json/out')}: ${at('good.json')} is a file. Choose another folder.\n`,
+      );
+      // Not even root may write there.
+      if (process.platform === 'linux') {
+        expect(await failure([...generate('good.json'), '--out', '/proc/sgdiff'])).toMatch(
+          /^sgdiff: Cannot write to the folder \/proc\/sgdiff: ENOENT: .* Choose another folder\.\n$/,
+        );
+      }
+    },
+    TIMEOUT,
+  );
+});
+
+describe('other commands', () => {
+  it.each<[name: string, args: readonly string[], message: () => string]>([
+    [
+      'edit a picture that holds no record',
+      ['edit', 'plain.json', '--change', 'sheep -> zebra'],
+      () => `${at('plain.json')}: Request record: format: expected 1, received nothing. Use the version of @sgdiff/pipeline that wrote it.`,
+    ],
+    [
+      'edit a file that is no picture',
+      ['edit', 'text.png', '--change', 'sheep -> zebra'],
+      () => `The picture ${at('text.png')} could not be read: wrong PNG signature. The signature should be 137 80 78 71 13 10 26 10 but is 110 111 32 112 105 99 116 117. Expected a PNG made by sgdiff, or the record beside it.`,
+    ],
+    ['train an unknown stage', ['train', 'everything'], () => 'Unknown stage "everything", expected one of: autoencoder, pretrain, detector, diffusion.'],
+    ['prepare an unknown data set', ['prepare', 'coco'], () => 'Unknown data set "coco", expected: picture-book.'],
+    [
+      'train without data',
+      ['train', 'autoencoder', '--run', 'run', '--backend', 'cpu'],
+      () => `${at('run/data')} holds no prepared data (no manifest.json). Run "sgdiff prepare picture-book" first.`,
+    ],
+    [
+      'export a run that was never trained',
+      ['export', '--run', 'run', ...OUT],
+      () => `${at('run')} holds no trained "autoencoder" (no ${at('run/autoencoder/stage.json')}). Run "sgdiff train autoencoder" first.`,
+    ],
+    [
+      'train with a config that does not fit',
+      ['train', 'diffusion', '--config', 'good.json'],
+      () => `${at('good.json')} does not fit the config:\n  (top): Unrecognized keys: "objects", "relationships"\nEntries left out keep the preset's value.`,
+    ],
+    ['split a batch over half a worker', ['train', 'diffusion', '--workers', '1.5'], () => "option '--workers <count>' argument '1.5' is invalid. Expected a whole number from 1.\n\n(--help shows what is possible)"],
+  ])(
+    'refuse to %s',
+    async (_name, args, message) => {
+      writeFileSync(at('plain.json'), GOOD);
+      writeFileSync(at('text.png'), 'no picture');
+      expect(await failure(args)).toBe(`sgdiff: ${message()}\n`);
+    },
+    TIMEOUT,
+  );
+});

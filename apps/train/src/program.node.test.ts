@@ -1,0 +1,251 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { decode } from 'fast-png';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { readRecord } from './png';
+import { runCommand, runJson, startCommand } from './testing/run-command';
+import { temporaryFolder } from './testing/temporary-folder';
+import { tinyRunConfig } from './testing/tiny-run';
+
+// Each command is a process of its own; on a busy machine it may have to wait long for its turn.
+const TIMEOUT = 300_000;
+const WASM = ['--backend', 'wasm', '--threads', '1'];
+
+const folder = temporaryFolder();
+const at = (...path: string[]): string => join(folder, ...path);
+const RUN = ['--run', 'run', '--config', 'tiny.json'];
+const GRAPH = 'sheep standing on grass; tree behind sheep';
+
+beforeAll(() => {
+  writeFileSync(at('tiny.json'), JSON.stringify(tinyRunConfig()));
+});
+
+const aNumber = expect.any(Number) as number;
+const aShare = expect.toSatisfy((value) => value >= 0 && value <= 1) as number;
+
+describe('the whole chain', () => {
+  it(
+    'prepare draws the data and a contact sheet',
+    async () => {
+      expect(await runJson(folder, ['prepare', 'picture-book', ...RUN])).toEqual({
+        folder: at('run/data'),
+        splits: { train: 12, validation: 8, test: 4, detector: 4 },
+        contactSheet: at('run/data/contact-sheet.png'),
+        seconds: aNumber,
+      });
+      const shards = ['detector', 'test', 'train', 'validation'].flatMap((split) => [`${split}-0000.json`, `${split}-0000.rgb`]);
+      expect(readdirSync(at('run/data')).sort()).toEqual(['contact-sheet.png', 'contact-sheet.txt', 'manifest.json', ...shards].sort());
+      const { width, height } = decode(readFileSync(at('run/data/contact-sheet.png')));
+      expect([width, height]).toEqual([8 * 132 + 4, 132 + 4]);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'prepare refuses to mix data of another seed in',
+    async () => {
+      const { data } = tinyRunConfig();
+      writeFileSync(at('seed.json'), JSON.stringify({ ...tinyRunConfig(), data: { ...data, seed: 2 } }));
+      const { code, stderr } = await runCommand(folder, ['prepare', 'picture-book', '--run', 'run', '--config', 'seed.json']);
+      expect(code).toBe(1);
+      expect(stderr).toBe(
+        `sgdiff: ${at('run/data')} holds picture-book of seed 1 at 64 px, asked for seed 2 at 64 px. ` +
+          'Choose another folder with --run, or remove this one.\n',
+      );
+    },
+    TIMEOUT,
+  );
+
+  it.each<[stage: string, steps: number, options: readonly string[]]>([
+    ['autoencoder', 3, []],
+    ['pretrain', 2, []],
+    ['detector', 2, []],
+    ['diffusion', 3, ['--workers', '2']],
+  ])(
+    'train %s leaves weights, a log, a checkpoint and a report',
+    async (stage, steps, options) => {
+      expect(await runJson(folder, ['train', stage, ...RUN, ...WASM, ...options])).toEqual({
+        stage,
+        step: steps,
+        steps,
+        seconds: aNumber,
+        finished: true,
+        folder: at('run', stage),
+      });
+      expect(readdirSync(at('run', stage)).sort()).toEqual(['checkpoints', 'log.jsonl', 'report.html', 'stage.json', 'weights.safetensors']);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'train refuses to split a batch whose items are compared with each other',
+    async () => {
+      const { code, stderr } = await runCommand(folder, ['train', 'pretrain', ...RUN, '--backend', 'cpu', '--workers', '2', '--resume']);
+      expect(code).toBe(1);
+      expect(stderr).toContain(
+        'sgdiff: The stage "pretrain" compares the items of a batch with each other, so a batch cannot be split. Leave out --workers.\n',
+      );
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'export writes a model folder, and only with the config of the training',
+    async () => {
+      const wrong = tinyRunConfig();
+      const config = { ...wrong, diffusion: { ...wrong.diffusion, prediction: 'eps' } };
+      writeFileSync(at('eps.json'), JSON.stringify(config));
+      const { code, stderr } = await runCommand(folder, ['export', '--run', 'run', '--config', 'eps.json', '--out', 'model']);
+      expect(code).toBe(1);
+      expect(stderr).toBe(
+        'sgdiff: The stage "diffusion" was trained with another config:\n  diffusion.prediction: was "v", is "eps"\nGive the --config that it was trained with.\n',
+      );
+      expect(existsSync(at('model'))).toBe(false);
+
+      const files = ['vocab.json', ...['encoder', 'image-encoder', 'autoencoder', 'unet', 'detector'].map((name) => `${name}.safetensors`)];
+      expect(await runJson(folder, ['export', ...RUN, '--out', 'model', '--name', 'tiny'])).toEqual({ model: at('model'), bytes: aNumber, files });
+      expect(readdirSync(at('model')).sort()).toEqual([...files, 'model.json'].sort());
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'generate draws a graph given in words, and one given as a file',
+    async () => {
+      const settings = ['--model', 'model', '--backend', 'cpu', '--seed', '7', '--steps', '2'];
+      const result = await runJson(folder, ['generate', GRAPH, ...settings, '--out', 'out']);
+      expect(result).toEqual({ backend: 'cpu', seconds: aNumber, images: [{ path: at('out/picture.png'), seed: 7, seconds: aNumber }] });
+      const record = readRecord(readFileSync(at('out/picture.png')));
+      expect(record).toMatchObject({ seed: 7, steps: 2, backend: 'cpu', model: { name: 'tiny' }, graph: { objects: ['sheep', 'grass', 'tree'] } });
+      expect(JSON.parse(readFileSync(at('out/picture.json'), 'utf8'))).toEqual(record);
+
+      writeFileSync(at('my-graph.json'), '{"objects": ["sheep", "grass", "tree"], "relationships": [[0, "standing on", 1], [2, "behind", 0]]}');
+      await runJson(folder, ['generate', 'my-graph.json', ...settings, '--out', 'out']);
+      expect(readFileSync(at('out/my-graph.png')).equals(readFileSync(at('out/picture.png')))).toBe(true);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'edit draws a changed graph with the settings of the picture',
+    async () => {
+      const changes = ['--change', 'sheep -> zebra', '--change', '- tree'];
+      const result = await runJson(folder, ['edit', 'out/picture.png', ...changes, '--model', 'model', '--backend', 'cpu', '--out', 'out/edit.png']);
+      expect(result).toEqual({ backend: 'cpu', seconds: aNumber, images: [{ path: at('out/edit.png'), seed: 7, seconds: aNumber }] });
+      expect(readRecord(readFileSync(at('out/edit.png')))).toMatchObject({ seed: 7, steps: 2, graph: { objects: ['zebra', 'grass'] } });
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'generate --replay draws a picture again, equal to the byte',
+    async () => {
+      const result = await runJson(folder, ['generate', 'out/picture.png', '--replay', '--model', 'model', '--backend', 'cpu', '--out', 'out']);
+      expect(result).toMatchObject({ images: [{ path: at('out/picture-replay.png'), seed: 7 }] });
+      expect(readFileSync(at('out/picture-replay.png')).equals(readFileSync(at('out/picture.png')))).toBe(true);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'evaluate measures graph compliance with its ceiling and floor',
+    async () => {
+      const result = await runJson(folder, ['evaluate', '--model', 'model', '--count', '4', ...WASM, '--out', 'report']);
+      expect(result).toMatchObject({
+        compliance: {
+          graphs: 4,
+          entity: aShare,
+          relation: aShare,
+          ceiling: { entity: aShare, relation: aShare },
+          floor: { entity: aShare, relation: aShare },
+        },
+        protocol: { dataset: 'picture-book', split: 'test', steps: 2, sampler: 'dpm-solver++2m', model: 'tiny', backend: 'wasm' },
+        seconds: aNumber,
+      });
+      expect(readdirSync(at('report')).sort()).toEqual(['compliance.json', 'compliance.png']);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'evaluate --pretrain measures retrieval',
+    async () => {
+      const ranks = { r1: aShare, r5: aShare, r10: aShare };
+      expect(await runJson(folder, ['evaluate', '--pretrain', 'model', '--count', '4', '--candidates', '4', ...WASM])).toMatchObject({
+        retrieval: { graphToImage: ranks, imageToGraph: ranks, candidates: 4 },
+        protocol: { dataset: 'picture-book', split: 'test', count: 4 },
+      });
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'saves when it is interrupted in training, and continues',
+    async () => {
+      const config = tinyRunConfig();
+      const withSteps = (steps: number): string => JSON.stringify({ ...config, autoencoder: { ...config.autoencoder, steps } });
+      writeFileSync(at('long.json'), withSteps(1_000_000));
+      const args = ['train', 'autoencoder', '--run', 'stopped', '--json', ...WASM];
+      await runJson(folder, ['prepare', 'picture-book', '--run', 'stopped', '--config', 'long.json']);
+      const training = startCommand(folder, [...args, '--config', 'long.json']);
+      await until(() => existsSync(at('stopped/autoencoder/log.jsonl')));
+      training.interrupt();
+      const { code, stdout, stderr } = await training.done;
+      expect(code).toBe(0);
+      const { step, finished } = JSON.parse(stdout) as { step: number; finished: boolean };
+      expect(step).toBeGreaterThan(0);
+      expect(finished).toBe(false);
+      expect(stderr).toContain('autoencoder: stopping after this step, saving … (again to stop at once)');
+      expect(stderr).toContain(`autoencoder: saved at step ${step}, `);
+
+      const refused = await runCommand(folder, [...args, '--config', 'long.json']);
+      expect(refused.code).toBe(1);
+      expect(refused.stderr).toContain(
+        `sgdiff: ${at('stopped/autoencoder')} already holds a run of "autoencoder". Add --resume to continue it, or remove the folder to start anew.\n`,
+      );
+
+      writeFileSync(at('long.json'), withSteps(step + 2));
+      const continued = await runCommand(folder, [...args, '--config', 'long.json', '--resume']);
+      expect(continued.stderr).toContain(`autoencoder: continuing at step ${step} of ${step + 2}.`);
+      expect(JSON.parse(continued.stdout)).toMatchObject({ step: step + 2, finished: true });
+    },
+    TIMEOUT,
+  );
+});
+
+describe('doctor', () => {
+  it(
+    'tells which backends work here, how fast they are, and which one is chosen',
+    async () => {
+      const result = await runJson(folder, ['doctor']);
+      expect(result).toMatchObject({ threads: aNumber, chosen: expect.toBeOneOf(['tensorflow', 'wasm']) as string });
+      const backends = result['backends'] as { name: string; available: boolean; reason: string; gflops: number | null }[];
+      expect(backends.map(({ name }) => name)).toEqual(['tensorflow', 'wasm', 'cpu']);
+      for (const { available, reason, gflops } of backends) {
+        expect(reason).not.toBe('');
+        if (available) expect(gflops).toBeGreaterThan(0);
+        else expect(gflops).toBeNull();
+      }
+      expect(backends.slice(1).every(({ available }) => available)).toBe(true);
+    },
+    TIMEOUT,
+  );
+});
+
+describe('help', () => {
+  it(
+    'lists every command',
+    async () => {
+      const { code, stdout } = await runCommand(folder, ['--help']);
+      expect(code).toBe(0);
+      for (const command of ['prepare', 'train', 'generate', 'edit', 'evaluate', 'export', 'demo', 'doctor']) {
+        expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+      }
+    },
+    TIMEOUT,
+  );
+});
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 20));
+}
