@@ -256,7 +256,7 @@ describe('a pipeline', () => {
       [
         'an unknown sampler',
         () => pipeline.generate(tree, { sampler: 'euler' as 'ddim' }),
-        'sampler: expected one of dpm-solver++2m, ddim, ddpm, received "euler".',
+        'Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm.',
       ],
       [
         'a seed below 0',

@@ -56,7 +56,7 @@ describe('parseRecord', () => {
     [
       'an unknown sampler',
       { ...record, sampler: 'euler' },
-      'Request record: sampler: expected one of dpm-solver++2m, ddim, ddpm, received "euler".',
+      'Request record: Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm.',
     ],
     [
       'guidance from JSON that could not hold it',

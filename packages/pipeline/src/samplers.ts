@@ -13,7 +13,7 @@ export function isSampler(name: string): name is SamplerName {
 /** @throws RequestError naming the known ones. */
 export function requireSampler(name: unknown): SamplerName {
   if (typeof name === 'string' && isSampler(name)) return name;
-  throw new RequestError(`sampler: expected one of ${SAMPLERS.join(', ')}, received ${describe(name)}.`);
+  throw new RequestError(`Unknown sampler ${describe(name)}, expected one of: ${SAMPLERS.join(', ')}.`);
 }
 
 /** Runs the sampler of that name; `eta` counts for DDIM alone. */
