@@ -52,6 +52,12 @@ describe('requireWritableFolder', () => {
   });
 });
 
+describe.runIf(process.platform === 'linux')('on Linux', () => {
+  it('refuses a folder that not even root can write to', () => {
+    expect(() => requireWritableFolder('/proc/sgdiff')).toThrow(/^Cannot write to the folder \/proc\/sgdiff: ENOENT: .* Choose another folder\.$/);
+  });
+});
+
 describe('paths and texts of the user', () => {
   it('are taken from the folder the user stands in', () => {
     expect(userPath('/a/b')).toBe('/a/b');

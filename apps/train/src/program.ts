@@ -14,6 +14,7 @@ import {
   readGraphs,
   readRequest,
   reportDrawing,
+  requireNotOverwritten,
   writePicture,
 } from './commands/generate';
 import { preparePictureBook } from './commands/prepare';
@@ -118,7 +119,9 @@ export function buildProgram(): Command {
           ...(guidance === undefined ? {} : { guidanceScale: guidance }),
           ...(eta === undefined ? {} : { eta }),
         };
-        const drawn = await drawGraphs(pipeline, graphs, pictureNames(input, graphs.length), drawing, terminal);
+        const names = pictureNames(input, graphs.length);
+        requireNotOverwritten(userPath(input), out, names);
+        const drawn = await drawGraphs(pipeline, graphs, names, drawing, terminal);
         reportDrawing(drawn, graphs, choice, (performance.now() - begun) / 1000, terminal);
       } finally {
         pipeline.dispose();

@@ -1,4 +1,4 @@
-import { basename, extname, join } from 'node:path';
+import { basename, extname, join, resolve } from 'node:path';
 import { parseRecord, RequestError, requireSampler, type GenerateOptions, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
 import { parseSceneGraphs, parseSceneText, SceneGraphError, sceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
 import { readFileSync, existsSync, statSync } from 'node:fs';
@@ -41,6 +41,13 @@ function naming<T>(where: string, parse: () => T): T {
     const lines = error.issues.map(({ message }) => message);
     const text = lines.length === 1 ? lines[0] : `${lines.length} problems.\n${lines.map((line) => `- ${line}`).join('\n')}`;
     throw new CliError(`${where}: ${text}`, { cause: error });
+  }
+}
+
+/** The record beside a picture has the picture's name: in the folder of the graph file that may be the graph file. */
+export function requireNotOverwritten(graphFile: string, out: string, names: readonly string[]): void {
+  if (names.some((name) => resolve(out, `${name}.json`) === resolve(graphFile))) {
+    throw new CliError(`The record of the picture would overwrite ${graphFile}. Choose another folder with --out.`);
   }
 }
 

@@ -6,7 +6,7 @@ export function tinyRunConfig(): PictureBookConfig {
   const optimiser = { ...pictureBook.diffusion.optimiser, learningRate: 1e-3, warmupSteps: 1, emaDecay: 0.9 };
   const { encoder, ...pretrain } = pictureBook.pretrain.model;
   return {
-    data: { seed: 1, size: 64, train: 12, validation: 8, test: 4, detector: 4 },
+    data: { seed: 1, size: 64, train: 8, validation: 4, test: 1, detector: 1 },
     autoencoder: {
       ...pictureBook.autoencoder,
       batchSize: 4,
@@ -41,11 +41,11 @@ export function tinyRunConfig(): PictureBookConfig {
         reconstruction: { heads: 2 },
       },
     },
-    detector: { ...pictureBook.detector, batchSize: 2, steps: 2, optimiser },
+    detector: { ...pictureBook.detector, batchSize: 1, steps: 1, optimiser },
     diffusion: {
       ...pictureBook.diffusion,
       batchSize: 4,
-      steps: 3,
+      steps: 2,
       optimiser,
       samplingSteps: 2,
       model: {
