@@ -106,21 +106,7 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
         return record;
       }),
     loadState(record) {
-      const names = entries.flatMap(({ path }) => [`m.${path}`, `v.${path}`]);
-      const missing = ['step', ...names].filter((name) => !Object.hasOwn(record, name));
-      const known = new Set(['step', ...names]);
-      const unexpected = Object.keys(record).filter((name) => !known.has(name));
-      if (missing.length + unexpected.length > 0) {
-        throw new CheckpointError(
-          `AdamW.loadState: the state does not fit the weights. Missing: [${missing.join(', ')}]; ` +
-            `unexpected: [${unexpected.join(', ')}]. Was it saved with another model?`,
-          { code: 'mismatch', missing, unexpected },
-        );
-      }
-      for (const { path, tensor } of entries) {
-        const shapes = { [`m.${path}`]: tensor.shape, [`v.${path}`]: tensor.shape };
-        expectShape('AdamW.loadState', record, shapes);
-      }
+      requireAdamWState(entries.map(({ path, tensor }) => ({ path, shape: tensor.shape })), record);
       steps = record.step!.dataSync()[0]!;
       m.dispose();
       v.dispose();
@@ -131,6 +117,28 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
       for (const tensor of [m, v, flat, decays]) if (!tensor.isDisposed) tensor.dispose();
     },
   };
+}
+
+/** @throws CheckpointError or ShapeError if a saved state does not fit weights of these names and shapes. */
+export function requireAdamWState(
+  entries: readonly { readonly path: string; readonly shape: number[] }[],
+  record: Readonly<Record<string, tf.Tensor>>,
+): void {
+  const names = entries.flatMap(({ path }) => [`m.${path}`, `v.${path}`]);
+  const missing = ['step', ...names].filter((name) => !Object.hasOwn(record, name));
+  const known = new Set(['step', ...names]);
+  const unexpected = Object.keys(record).filter((name) => !known.has(name));
+  if (missing.length + unexpected.length > 0) {
+    throw new CheckpointError(
+      `AdamW.loadState: the state does not fit the weights. Missing: [${missing.join(', ')}]; ` +
+        `unexpected: [${unexpected.join(', ')}]. Was it saved with another model?`,
+      { code: 'mismatch', missing, unexpected },
+    );
+  }
+  for (const { path, shape } of entries) {
+    const shapes = { [`m.${path}`]: shape, [`v.${path}`]: shape };
+    expectShape('AdamW.loadState', record, shapes);
+  }
 }
 
 function decayVector(

@@ -24,7 +24,6 @@ export type Ema<T extends ParamTree> = {
 
 /** An exponential moving average of weights, which starts at their present values. Borrows `params`. */
 export function createEma<T extends ParamTree>(params: T, options: EmaOptions): Ema<T> {
-  const { decay, warmup = false } = options;
   const entries = flattenParams(params).map(({ path, tensor }) => ({ path, shape: tensor.shape, size: tensor.size }));
   // The template's own tensors may be disposed later; the tree's form is kept with positions instead.
   const positions = new Map(entries.map(({ path }, i) => [path, i]));
@@ -42,7 +41,7 @@ export function createEma<T extends ParamTree>(params: T, options: EmaOptions): 
 
   return {
     update(current) {
-      const rate = warmup ? Math.min(decay, (1 + numUpdates) / (10 + numUpdates)) : decay;
+      const rate = emaRate(options, numUpdates);
       numUpdates++;
       replace(
         tf.tidy(() => {
@@ -68,21 +67,9 @@ export function createEma<T extends ParamTree>(params: T, options: EmaOptions): 
         return record;
       }),
     loadState(record) {
-      const names = entries.map(({ path }) => `params.${path}`);
-      const missing = ['numUpdates', ...names].filter((name) => !Object.hasOwn(record, name));
-      const misshapen = entries
-        .map(({ path, shape }) => ({ name: `params.${path}`, shape }))
-        .filter(({ name, shape }) => Object.hasOwn(record, name) && record[name]!.shape.join() !== shape.join())
-        .map(({ name }) => name);
-      if (missing.length + misshapen.length > 0) {
-        throw new CheckpointError(
-          `Ema.loadState: the state does not fit the weights. Missing: [${missing.join(', ')}]; ` +
-            `misshapen: [${misshapen.join(', ')}]. Was it saved with another model?`,
-          { code: 'mismatch', missing, misshapen },
-        );
-      }
+      requireEmaState(entries, record);
       numUpdates = record.numUpdates!.dataSync()[0]!;
-      replace(joinFlat(names.map((name) => record[name]!)));
+      replace(joinFlat(entries.map(({ path }) => record[`params.${path}`]!)));
     },
     dispose() {
       if (tree) disposeParams(tree);
@@ -90,4 +77,29 @@ export function createEma<T extends ParamTree>(params: T, options: EmaOptions): 
       if (!flat.isDisposed) flat.dispose();
     },
   };
+}
+
+/** How much of the average stays at the next update. */
+export function emaRate({ decay, warmup = false }: EmaOptions, numUpdates: number): number {
+  return warmup ? Math.min(decay, (1 + numUpdates) / (10 + numUpdates)) : decay;
+}
+
+/** @throws CheckpointError if a saved state does not fit weights of these names and shapes. */
+export function requireEmaState(
+  entries: readonly { readonly path: string; readonly shape: number[] }[],
+  record: Readonly<Record<string, tf.Tensor>>,
+): void {
+  const names = entries.map(({ path }) => `params.${path}`);
+  const missing = ['numUpdates', ...names].filter((name) => !Object.hasOwn(record, name));
+  const misshapen = entries
+    .map(({ path, shape }) => ({ name: `params.${path}`, shape }))
+    .filter(({ name, shape }) => Object.hasOwn(record, name) && record[name]!.shape.join() !== shape.join())
+    .map(({ name }) => name);
+  if (missing.length + misshapen.length > 0) {
+    throw new CheckpointError(
+      `Ema.loadState: the state does not fit the weights. Missing: [${missing.join(', ')}]; ` +
+        `misshapen: [${misshapen.join(', ')}]. Was it saved with another model?`,
+      { code: 'mismatch', missing, misshapen },
+    );
+  }
 }

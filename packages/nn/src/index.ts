@@ -30,6 +30,8 @@ export { upsampleNearest2x, spaceToDepth, depthToSpace } from './resample';
 export { type Gradients, valueAndGrads, clipByGlobalNorm, firstNonFinite } from './gradients';
 export { type AdamW, type AdamWOptions, type AdamWStepOptions, createAdamW } from './adamw';
 export { type Ema, type EmaOptions, createEma } from './ema';
+export { type HostAdamW, type HostAdamWStepOptions, createHostAdamW } from './host-adamw';
+export { type HostEma, createHostEma } from './host-ema';
 export { toFloat16, fromFloat16 } from './float16';
 export {
   type SafeTensor,

@@ -54,7 +54,7 @@ export const pictureBook: PictureBookConfig = {
     steps: 6000,
     optimiser: { learningRate: 8e-4, warmupSteps: 200, decayShare: 0.3, finalShare: 0.02, weightDecay: 0.01, clipNorm: 1, emaDecay: 0.999 },
     prediction: 'v',
-    minSnrGamma: 5,
+    minSnrGamma: null,
     dropCondition: 0.1,
     schedule: { kind: 'sqrt-linear', timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 },
     guidanceScale: 2,

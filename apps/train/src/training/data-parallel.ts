@@ -1,5 +1,5 @@
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { disposeParams, flattenParams, toVariables, valueAndGrads, type ParamTree } from '@sgdiff/nn';
+import { disposeParams, flattenParams, toVariables, valueAndGrads } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { startBackend, type BackendName } from '../backend';
 import type { PictureBookConfig } from '../configs/config';
@@ -27,10 +27,10 @@ export function partOf(batch: Int32Array, { index, count }: BatchPart): Int32Arr
 export type Workers = {
   /** The part of each batch that is left to the caller. */
   readonly ownPart: BatchPart;
-  /** Starts all workers on a step with the given weights, which are copied before this returns. */
-  begin(step: number, params: ParamTree): Promise<void>;
-  /** Waits for the step and gives the mean of the workers' gradients and the caller's, by path. Borrows; the caller disposes the result. */
-  meanWith(grads: Readonly<Record<string, tf.Tensor>>): Promise<Record<string, tf.Tensor>>;
+  /** Starts all workers on a step with these weights, which lie in shared memory and must stay as they are until `gradients` is done. */
+  begin(step: number, weights: Float32Array): void;
+  /** Waits for the step and gives the gradients of each worker's part, in the order of the weights. Valid until the next step. */
+  gradients(): Promise<readonly Float32Array[]>;
   stop(): Promise<void>;
 };
 
@@ -55,29 +55,24 @@ export async function startWorkers(task: Omit<WorkerTask, 'part'> & { readonly c
   });
   const replies = workers.map((worker) => replyOf(worker));
   await Promise.all(replies);
-  let weights: SharedArrayBuffer | undefined;
   let gradients: SharedArrayBuffer[] = [];
   let pending: Promise<unknown> = Promise.resolve();
   return {
     ownPart: { index: 0, count: parts },
-    async begin(step, params) {
-      const entries = flattenParams(params);
-      const size = entries.reduce((sum, { tensor }) => sum + tensor.size, 0);
-      const shared = (weights ??= new SharedArrayBuffer(size * 4));
-      if (gradients.length === 0) gradients = workers.map(() => new SharedArrayBuffer(size * 4));
-      await writeFlat(entries.map(({ tensor }) => tensor), new Float32Array(shared));
+    begin(step, weights) {
+      if (gradients.length === 0) gradients = workers.map(() => new SharedArrayBuffer(weights.byteLength));
       pending = Promise.all(
         workers.map((worker, i) => {
           const reply = replyOf(worker);
-          worker.postMessage({ step, weights: shared, gradients: gradients[i] } satisfies ToWorker);
+          worker.postMessage({ step, weights: weights.buffer as SharedArrayBuffer, gradients: gradients[i] } satisfies ToWorker);
           return reply;
         }),
       );
-      pending.catch(() => undefined); // reported by meanWith
+      pending.catch(() => undefined); // reported by gradients
     },
-    async meanWith(grads) {
+    async gradients() {
       await pending;
-      return meanGradients(grads, gradients.map((buffer) => new Float32Array(buffer)));
+      return gradients.map((buffer) => new Float32Array(buffer));
     },
     async stop() {
       await Promise.all(workers.map((worker) => worker.terminate()));
@@ -102,23 +97,6 @@ export function assignFlat(variables: readonly tf.Variable[], flat: Float32Array
     tf.tidy(() => variable.assign(tf.tensor(values, variable.shape)));
     at += variable.size;
   }
-}
-
-/** The mean of one part's gradients and those of the others, which `writeFlat` wrote in the same order. The caller disposes it. */
-export async function meanGradients(
-  own: Readonly<Record<string, tf.Tensor>>,
-  others: readonly Float32Array[],
-): Promise<Record<string, tf.Tensor>> {
-  const mean: Record<string, tf.Tensor> = {};
-  let at = 0;
-  for (const [path, grad] of Object.entries(own)) {
-    const sum = Float32Array.from(await grad.data());
-    for (const flat of others) for (let k = 0; k < sum.length; k++) sum[k] += flat[at + k];
-    for (let k = 0; k < sum.length; k++) sum[k] /= others.length + 1;
-    mean[path] = tf.tensor(sum, grad.shape);
-    at += grad.size;
-  }
-  return mean;
 }
 
 /** The worker's next message; an error or its end rejects. */

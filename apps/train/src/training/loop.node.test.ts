@@ -7,7 +7,8 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { silentTerminal } from '../testing/silent-terminal';
 import { temporaryFolder } from '../testing/temporary-folder';
 import { toyLoss, toyStage, type ToyParams } from '../testing/toy-stage';
-import { learningRateAt, runStage, type OptimiserConfig, type RunOptions, type Stage } from './loop';
+import { runStage, type RunOptions, type Stage } from './loop';
+import { learningRateAt, type OptimiserConfig } from './optimiser';
 
 const root = temporaryFolder();
 let folder = root;

@@ -1,18 +1,6 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  clipByGlobalNorm,
-  cloneParams,
-  createAdamW,
-  createEma,
-  firstNonFinite,
-  flattenParams,
-  restoreParams,
-  toVariables,
-  valueAndGrads,
-  disposeParams,
-  type ParamTree,
-} from '@sgdiff/nn';
+import { cloneParams, disposeParams, toVariables, valueAndGrads, type ParamTree } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { differences } from '../configs/differences';
 import { CliError } from '../errors';
@@ -20,21 +8,8 @@ import { ensureFolder } from '../files';
 import { formatDuration, type Terminal } from '../terminal';
 import { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint';
 import { WHOLE_BATCH, type BatchPart, type Workers } from './data-parallel';
+import { createBackendOptimiser, createSharedOptimiser, learningRateAt, type Optimiser, type OptimiserConfig } from './optimiser';
 import { writeReport } from './report';
-
-export type OptimiserConfig = {
-  readonly learningRate: number;
-  /** Steps of linear warm-up from 0. */
-  readonly warmupSteps: number;
-  /** Over the last part of the run, this share of its steps, the rate falls on a cosine … */
-  readonly decayShare: number;
-  /** … to this share of `learningRate` at the last step. */
-  readonly finalShare: number;
-  readonly weightDecay: number;
-  readonly clipNorm: number;
-  /** Decay of the moving average of the weights; 0 keeps none. */
-  readonly emaDecay: number;
-};
 
 /** A stage of training: what is trained, and what one step computes. */
 export type Stage<T extends ParamTree> = {
@@ -98,28 +73,21 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
   const initial = stage.init();
   const params = toVariables(initial);
   disposeParams(initial);
-  const { optimiser } = stage;
-  const adam = createAdamW(params, {
-    learningRate: optimiser.learningRate,
-    weightDecay: optimiser.weightDecay,
-    decayFilter: (_path, tensor) => tensor.rank > 1,
-  });
-  const ema = optimiser.emaDecay > 0 ? createEma(params, { decay: optimiser.emaDecay, warmup: true }) : undefined;
+  const { workers } = options;
+  const optimiser = workers ? await createSharedOptimiser(params, stage.optimiser, workers) : createBackendOptimiser(params, stage.optimiser);
 
   let step = start?.header.step ?? 0;
   const secondsBefore = start?.header.seconds ?? 0;
   const begun = performance.now();
   const seconds = (): number => secondsBefore + (performance.now() - begun) / 1000;
   const save = async (): Promise<void> => {
-    const states = { ...prefixed('adam', adam.state()), ...(ema ? prefixed('ema', ema.state()) : {}) };
+    const state = optimiser.state();
     try {
-      const header = { stage: stage.name, step, seconds: seconds(), config: stage.config };
-      await saveCheckpoint(checkpoints, header, { ...prefixed('params', flatRecord(params)), ...states });
+      await saveCheckpoint(checkpoints, { stage: stage.name, step, seconds: seconds(), config: stage.config }, state);
     } finally {
-      tf.dispose(states);
+      tf.dispose(state);
     }
   };
-  const averaged = (): T => (ema ? (ema.params as T) : params);
 
   let stopping = false;
   const stop = (): void => {
@@ -133,19 +101,18 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
   let savedAt = performance.now();
   try {
     if (start) {
-      restore(params, adam, ema, start.tensors);
+      optimiser.loadState(start.tensors);
       tf.dispose(start.tensors);
       terminal.note(`${stage.name}: continuing at step ${step} of ${stage.steps}.`);
     }
     keepLogUpTo(logPath, step);
     while (step < stage.steps && !stopping) {
       if (options.maxMinutes !== undefined && performance.now() - begun > options.maxMinutes * 60_000) break;
-      await options.workers?.begin(step, params);
-      await stage.prepare?.(step, options.workers?.ownPart ?? WHOLE_BATCH);
-      const rate = learningRateAt(optimiser, step, stage.steps);
+      optimiser.begin(step);
+      await stage.prepare?.(step, workers?.ownPart ?? WHOLE_BATCH);
+      const rate = learningRateAt(stage.optimiser, step, stage.steps);
       const logged = (step + 1) % LOG_EVERY === 0 || step === 0;
-      const terms = await trainStep(stage, params, adam, step, rate, logged, options.workers);
-      ema?.update(params);
+      const terms = await trainStep(stage, params, optimiser, step, rate, logged, workers?.ownPart ?? WHOLE_BATCH);
       stage.afterStep?.(params, step);
       step += 1;
       if (terms) {
@@ -156,7 +123,7 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
         progress.update(step);
       }
       if (stage.sample && stage.sampleEverySteps && step % stage.sampleEverySteps === 0) {
-        const png = await stage.sample(averaged(), step);
+        const png = await stage.sample(optimiser.averaged(), step);
         ensureFolder(join(folder, 'samples'));
         writeFileSync(join(folder, 'samples', `step-${String(step).padStart(8, '0')}.png`), png);
         writeReport(folder, stage.name);
@@ -174,15 +141,14 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
     progress.stop();
     const finished = step >= stage.steps;
     terminal.note(`${stage.name}: ${finished ? 'finished' : 'saved'} at step ${step}, ${formatDuration(seconds())} in all on ${options.backend}.`);
-    const result = cloneParams(averaged());
+    const result = cloneParams(optimiser.averaged());
     return { params: result, step, seconds: seconds(), finished };
   } finally {
     process.off('SIGINT', stop);
     process.off('SIGTERM', stop);
     progress.stop();
     tf.dispose(start?.tensors ?? {});
-    adam.dispose();
-    ema?.dispose();
+    optimiser.dispose();
     disposeParams(params);
   }
 }
@@ -190,81 +156,41 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
 async function trainStep<T extends ParamTree>(
   stage: Stage<T>,
   params: T,
-  adam: ReturnType<typeof createAdamW>,
+  optimiser: Optimiser<T>,
   step: number,
   learningRate: number,
   logged: boolean,
-  workers: Workers | undefined,
+  part: BatchPart,
 ): Promise<Record<string, number> | undefined> {
   let kept: Record<string, tf.Scalar> = {};
   const { value, grads } = valueAndGrads(() => {
-    const { loss, terms } = stage.loss(params, step, workers?.ownPart ?? WHOLE_BATCH);
+    const { loss, terms } = stage.loss(params, step, part);
     if (logged) kept = Object.fromEntries(Object.entries(terms).map(([name, term]) => [name, tf.keep(tf.clone(term))]));
     return loss;
   }, params);
-  const all = workers ? await workers.meanWith(grads) : grads;
-  const clipped = clipByGlobalNorm(all, stage.optimiser.clipNorm);
   try {
-    const [loss, gradientNorm] = [(await value.data())[0], (await clipped.norm.data())[0]];
-    // Before the weights change, so that every checkpoint is sound.
-    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
-      throw await badNumbers(stage.name, step, loss, gradientNorm, all);
-    }
-    adam.step(clipped.grads, { learningRate });
+    const loss = (await value.data())[0];
+    const { norm, nonFinite } = await optimiser.update(grads, learningRate);
+    if (!Number.isFinite(loss) || !Number.isFinite(norm)) throw badNumbers(stage.name, step, loss, norm, nonFinite);
     if (!logged) return undefined;
-    const out: Record<string, number> = { loss, gradientNorm };
+    const out: Record<string, number> = { loss, gradientNorm: norm };
     for (const [name, term] of Object.entries(kept)) out[name] = (await term.data())[0];
     return out;
   } finally {
-    tf.dispose([value, grads, all, clipped.grads, clipped.norm, kept]);
+    tf.dispose([value, grads, kept]);
   }
 }
 
-async function badNumbers(
-  stage: string,
-  step: number,
-  loss: number,
-  gradientNorm: number,
-  grads: Record<string, tf.Tensor>,
-): Promise<CliError> {
-  const first = await firstNonFinite(grads);
+function badNumbers(stage: string, step: number, loss: number, norm: number, nonFinite: string | undefined): CliError {
   const what = [
     ...(Number.isFinite(loss) ? [] : [`the loss is ${loss}`]),
-    ...(first === undefined ? [] : [`the gradient of "${first}" is not finite`]),
+    ...(nonFinite === undefined ? [] : [`the gradient of "${nonFinite}" is not finite`]),
   ];
-  if (what.length === 0) what.push(`the norm of the gradients is ${gradientNorm}`);
+  if (what.length === 0) what.push(`the norm of the gradients is ${norm}`);
   return new CliError(
     `${stage}: at step ${step + 1} ${what.join(' and ')}. The last checkpoint is sound: ` +
       `lower optimiser.learningRate or optimiser.clipNorm with --config, and continue with --resume.`,
   );
-}
-
-/** Linear warm-up, a constant stretch, then half a cosine down to `finalShare`. */
-export function learningRateAt(config: OptimiserConfig, step: number, steps: number): number {
-  const { learningRate, warmupSteps, decayShare, finalShare } = config;
-  if (step < warmupSteps) return (learningRate * (step + 1)) / warmupSteps;
-  const decaySteps = Math.min(steps * decayShare, steps - warmupSteps);
-  const done = (step - (steps - decaySteps)) / Math.max(1, decaySteps);
-  if (done <= 0) return learningRate;
-  return learningRate * (finalShare + (1 - finalShare) * 0.5 * (1 + Math.cos(Math.PI * Math.min(1, done))));
-}
-
-function restore<T extends ParamTree>(
-  params: T,
-  adam: ReturnType<typeof createAdamW>,
-  ema: ReturnType<typeof createEma> | undefined,
-  tensors: Record<string, tf.Tensor>,
-): void {
-  const weights = restoreParams(params, withPrefix('params', tensors));
-  assign(params, weights);
-  disposeParams(weights);
-  adam.loadState(withPrefix('adam', tensors));
-  ema?.loadState(withPrefix('ema', tensors));
-}
-
-function assign(variables: ParamTree, values: ParamTree): void {
-  const byPath = flatRecord(values);
-  for (const { path, tensor } of flattenParams(variables)) (tensor as tf.Variable).assign(byPath[path]);
 }
 
 /**
@@ -322,21 +248,6 @@ function keepLogUpTo(path: string, step: number): void {
     }
   });
   writeFileSync(path, kept.map((line) => `${line}\n`).join(''));
-}
-
-function flatRecord(tree: ParamTree): Record<string, tf.Tensor> {
-  return Object.fromEntries(flattenParams(tree).map(({ path, tensor }) => [path, tensor]));
-}
-
-function prefixed(prefix: string, record: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [`${prefix}/${key}`, value]));
-}
-
-function withPrefix(prefix: string, record: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
-  const start = `${prefix}/`;
-  return Object.fromEntries(
-    Object.entries(record).filter(([key]) => key.startsWith(start)).map(([key, value]) => [key.slice(start.length), value]),
-  );
 }
 
 function round(value: number): number {
