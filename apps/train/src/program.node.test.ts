@@ -167,9 +167,9 @@ describe('the whole chain', () => {
     'evaluate --pretrain measures retrieval',
     async () => {
       const ranks = { r1: aShare, r5: aShare, r10: aShare };
-      expect(await runJson(folder, ['evaluate', '--pretrain', 'model', '--count', '4', '--candidates', '4', ...WASM])).toMatchObject({
+      expect(await runJson(folder, ['evaluate', '--pretrain', 'model', '--count', '4', '--candidates', '4', '--split', 'validation', ...WASM])).toMatchObject({
         retrieval: { graphToImage: ranks, imageToGraph: ranks, candidates: 4 },
-        protocol: { dataset: 'picture-book', split: 'test', count: 4 },
+        protocol: { dataset: 'picture-book', split: 'validation', count: 4 },
       });
     },
     TIMEOUT,

@@ -5,7 +5,7 @@ import { BACKENDS, startBackend, type BackendChoice } from './backend';
 import { demo } from './commands/demo';
 import { doctor, probe } from './commands/doctor';
 import { applyChange } from './commands/edit';
-import { evaluateCompliance, evaluatePretrain } from './commands/evaluate';
+import { evaluateCompliance, evaluatePretrain, EVALUATION_SPLITS, type EvaluationSplit } from './commands/evaluate';
 import { exportModel } from './commands/export';
 import {
   drawGraphs,
@@ -102,7 +102,8 @@ export function buildProgram(): Command {
       try {
         if (options.replay) {
           const path = userPath(input);
-          const picture = await pipeline.replay(readRequest(path));
+          const record = readRequest(path);
+          const picture = await interruptible((signal) => pipeline.replay(record, { signal }));
           const name = `${basename(path).replace(/\.(png|json)$/, '')}-replay.png`;
           const seconds = (performance.now() - begun) / 1000;
           const images = [{ path: writePicture(join(out, name), picture), seed: picture.record.seed, seconds }];
@@ -158,7 +159,8 @@ export function buildProgram(): Command {
     .description('measure a model on test graphs it has never seen: graph compliance, or with --pretrain retrieval')
     .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
     .option('--pretrain <model>', 'measure the pre-trained encoders of this model instead')
-    .option('--count <count>', 'test graphs', number)
+    .option('--count <count>', 'graphs', number)
+    .addOption(new Option('--split <split>', 'data to draw the graphs from; choose settings on validation, report test').choices(EVALUATION_SPLITS).default('test'))
     .option('--candidates <count>', 'pictures to choose from in retrieval', number, 100)
     .option('--seed <seed>', 'first seed', number, 0)
     .option('--steps <steps>', 'network calls per picture', number)
@@ -173,12 +175,13 @@ export function buildProgram(): Command {
       try {
         if (options.pretrain !== undefined) {
           const sizes = { count: whole('--count', options.count ?? 500), candidates: whole('--candidates', options.candidates) };
-          await evaluatePretrain(source, pipeline, sizes, choice, terminal);
+          await evaluatePretrain(source, pipeline, { ...sizes, split: options.split }, choice, terminal);
           return;
         }
         const { seed, steps, sampler, guidance, out } = options;
         const compliance = {
           count: whole('--count', options.count ?? 200),
+          split: options.split,
           seed,
           ...(steps === undefined ? {} : { steps }),
           ...(sampler === undefined ? {} : { sampler }),
@@ -238,6 +241,7 @@ type EvaluateCommandOptions = BackendOptions & {
   model: string;
   pretrain?: string;
   count?: number;
+  split: EvaluationSplit;
   candidates: number;
   seed: number;
   steps?: number;

@@ -37,8 +37,13 @@ const BATCH = 10;
 const DRAW_BATCH = 4;
 const SHEET = 32;
 
+/** Splits that no stage is trained on. The detector's thresholds come from `validation`. */
+export const EVALUATION_SPLITS = ['test', 'validation'] as const;
+export type EvaluationSplit = (typeof EVALUATION_SPLITS)[number];
+
 export type ComplianceOptions = {
   readonly count: number;
+  readonly split: EvaluationSplit;
   readonly seed: number;
   readonly steps?: number;
   readonly sampler?: string;
@@ -59,9 +64,9 @@ export async function evaluateCompliance(
   if (!parts.detector) {
     throw new CliError(`The model "${pipeline.manifest.name}" carries no detector to measure with. Train one ("sgdiff train detector") and export again.`);
   }
-  const { count, seed } = options;
+  const { count, split, seed } = options;
   if (options.out !== undefined) requireWritableFolder(options.out);
-  const samples = await testSamples(parts, count, 0);
+  const samples = await unseenSamples(parts, split, count);
   const graphs = samples.map(({ graph }) => graph);
   const settings = {
     sampler: requireSampler(options.sampler ?? pipeline.manifest.defaults.sampler),
@@ -82,7 +87,7 @@ export async function evaluateCompliance(
     const protocol = {
       dataset: 'picture-book',
       dataSeed: parts.data.seed,
-      split: 'test',
+      split,
       firstIndex: 0,
       ...settings,
       seeds: `${seed} + index`,
@@ -91,7 +96,7 @@ export async function evaluateCompliance(
       model: pipeline.manifest.name,
       backend: backend.name,
     };
-    printTable(report, terminal);
+    printTable(report, split, terminal);
     if (options.out !== undefined) {
       writeFileAtomic(join(options.out, 'compliance.json'), `${JSON.stringify({ compliance: report, protocol }, null, 2)}\n`);
       writeSheet(join(options.out, 'compliance.png'), samples, drawn);
@@ -107,16 +112,16 @@ export async function evaluateCompliance(
 export async function evaluatePretrain(
   source: ModelSource,
   pipeline: Pipeline,
-  options: { readonly count: number; readonly candidates: number },
+  options: { readonly count: number; readonly candidates: number; readonly split: EvaluationSplit },
   backend: BackendChoice,
   terminal: Terminal,
 ): Promise<void> {
   const parts = evaluationParts(pipeline);
   const image = parts.pretrain.image;
   if (image === null) throw new CliError(`The model "${pipeline.manifest.name}" has no image encoder to measure retrieval with.`);
-  const { candidates } = options;
+  const { candidates, split } = options;
   const count = Math.max(1, Math.floor(options.count / candidates)) * candidates;
-  const samples = await testSamples(parts, count, 0);
+  const samples = await unseenSamples(parts, split, count);
   const rng = createRng(0);
   const imageEncoder = await loadModelWeights(source, pipeline.manifest, 'image-encoder.safetensors', () => initSmallImageEncoder(image, rng));
   const encoder = await loadModelWeights(source, pipeline.manifest, 'encoder.safetensors', () => initSgEncoder(parts.pretrain.encoder, rng));
@@ -142,7 +147,7 @@ export async function evaluatePretrain(
     }
     terminal.result({
       retrieval: { ...result, candidates },
-      protocol: { dataset: 'picture-book', dataSeed: parts.data.seed, split: 'test', firstIndex: 0, count, backend: backend.name },
+      protocol: { dataset: 'picture-book', dataSeed: parts.data.seed, split, firstIndex: 0, count, backend: backend.name },
     });
   } finally {
     disposeParams(imageEncoder);
@@ -162,10 +167,10 @@ function evaluationParts(pipeline: Pipeline): EvaluationParts {
   return evaluation;
 }
 
-async function testSamples(parts: EvaluationParts, count: number, first: number): Promise<PictureBookSample[]> {
+async function unseenSamples(parts: EvaluationParts, split: EvaluationSplit, count: number): Promise<PictureBookSample[]> {
   const { seed, size } = parts.data;
   const rasterize = await createRasterizer();
-  return Array.from({ length: count }, (_, i) => renderScene(sampleScene({ seed, split: 'test', index: first + i }), size, rasterize));
+  return Array.from({ length: count }, (_, i) => renderScene(sampleScene({ seed, split, index: i }), size, rasterize));
 }
 
 async function drawAll(
@@ -175,7 +180,7 @@ async function drawAll(
   settings: { readonly sampler: ReturnType<typeof requireSampler>; readonly steps: number; readonly guidanceScale: number },
   terminal: Terminal,
 ): Promise<Picture[]> {
-  const progress = terminal.progress('drawing test graphs', graphs.length);
+  const progress = terminal.progress('drawing graphs', graphs.length);
   const pictures: Picture[] = [];
   try {
     await interruptible(async (signal) => {
@@ -215,8 +220,8 @@ function toTensor(images: readonly Uint8Array[], size: number): tf.Tensor4D {
   return tf.tensor4d(values, [images.length, size, size, 3]);
 }
 
-function printTable({ entity, relation, graphs, ceiling, floor, categories, predicates }: ComplianceReport, terminal: Terminal): void {
-  terminal.say(`Graph compliance on ${graphs} test graphs`);
+function printTable({ entity, relation, graphs, ceiling, floor, categories, predicates }: ComplianceReport, split: EvaluationSplit, terminal: Terminal): void {
+  terminal.say(`Graph compliance on ${graphs} ${split} graphs`);
   terminal.say('            drawn   ceiling (true renders)   floor (other graphs)');
   const row = (name: string, a: number, b: number, c: number): string =>
     `${name.padEnd(10)} ${a.toFixed(3).padStart(6)}   ${b.toFixed(3).padStart(6)}                   ${c.toFixed(3).padStart(6)}`;
