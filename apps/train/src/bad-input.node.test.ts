@@ -191,7 +191,7 @@ describe('files that are there', () => {
     'are not overwritten: the record of a picture has the name of its graph file',
     async () => {
       expect(await failure([...generate('good.json'), '--out', '.'])).toBe(
-        `sgdiff: The record of the picture would overwrite ${at('good.json')}. Choose another folder with --out.\n`,
+        `sgdiff: The record of the picture would overwrite ${at('good.json')}, which is no such record. Choose another place with --out.\n`,
       );
       expect(readFileSync(at('good.json'), 'utf8')).toBe(GOOD);
     },
@@ -248,6 +248,31 @@ describe('other commands', () => {
       'train with a config that does not fit',
       ['train', 'diffusion', '--config', 'good.json'],
       () => `${at('good.json')} does not fit the config:\n  (top): Unrecognized keys: "objects", "relationships"\nEntries left out keep the preset's value.`,
+    ],
+    [
+      'draw a picture again with other settings',
+      ['generate', 'plain.png', '--replay', '--steps', '5'],
+      () => "option '--replay' cannot be used with option '--steps <steps>'\n(--help shows what is possible)",
+    ],
+    [
+      'measure pre-training with settings of drawing',
+      ['evaluate', '--pretrain', 'picture-book', '--guidance', '2'],
+      () => "option '--pretrain <model>' cannot be used with option '--guidance <scale>'\n(--help shows what is possible)",
+    ],
+    [
+      'measure compliance among candidates',
+      ['evaluate', '--candidates', '10', '--backend', 'cpu'],
+      () => '--candidates is for retrieval: give --pretrain <model> as well, or leave it out.',
+    ],
+    [
+      'measure retrieval on part of the candidates',
+      ['evaluate', '--pretrain', 'picture-book', '--count', '50', '--backend', 'cpu'],
+      () => '--count 50: expected a multiple of --candidates, 100.',
+    ],
+    [
+      'give each worker several threads',
+      ['train', 'diffusion', '--workers', '2', '--threads', '2'],
+      () => '--threads 2: each of several --workers computes with one thread. Leave it out.',
     ],
     ['split a batch over half a worker', ['train', 'diffusion', '--workers', '1.5'], () => "option '--workers <count>' argument '1.5' is invalid. Expected a whole number from 1.\n(--help shows what is possible)"],
   ])(

@@ -101,6 +101,20 @@ describe('the whole chain', () => {
       );
       expect(existsSync(at('model'))).toBe(false);
 
+      const weights = at('run/autoencoder/weights.safetensors');
+      const trained = readFileSync(weights);
+      writeFileSync(weights, Buffer.concat([trained, Buffer.from(' ')]));
+      const swapped = await runCommand(folder, ['export', ...RUN, '--out', 'model']);
+      const resumed = await runCommand(folder, ['train', 'diffusion', ...RUN, '--backend', 'cpu', '--resume']);
+      writeFileSync(weights, trained);
+      const line = new RegExp('\n  (weights|diffusion\\.frozen)\\.autoencoder: was "[0-9a-f]{64}", is "[0-9a-f]{64}"\n');
+      expect(swapped.code).toBe(1);
+      expect(swapped.stderr).toMatch(line);
+      expect(swapped.stderr).toContain('these weights are not the ones that "diffusion" was trained on:\n  weights.autoencoder:');
+      expect(existsSync(at('model'))).toBe(false);
+      expect(resumed.code).toBe(1);
+      expect(resumed.stderr).toMatch(line);
+
       const files = ['vocab.json', ...['encoder', 'image-encoder', 'autoencoder', 'unet', 'detector'].map((name) => `${name}.safetensors`)];
       expect(await runJson(folder, ['export', ...RUN, '--out', 'model', '--name', 'tiny'])).toEqual({ model: at('model'), bytes: aNumber, files });
       expect(readdirSync(at('model')).sort()).toEqual([...files, 'model.json'].sort());
@@ -114,7 +128,7 @@ describe('the whole chain', () => {
       writeFileSync(at('my-graph.json'), '{"objects": ["sheep", "grass", "tree"], "relationships": [[0, "standing on", 1], [2, "behind", 0]]}');
       const settings = ['--model', 'model', ...WASM, '--seed', '7', '--steps', '2'];
       const result = await runJson(folder, ['generate', 'my-graph.json', ...settings, '--out', 'out']);
-      expect(result).toEqual({ backend: 'wasm', seconds: aNumber, images: [{ path: at('out/my-graph.png'), seed: 7, seconds: aNumber }] });
+      expect(result).toEqual({ backend: 'wasm', seconds: aNumber, peakBytes: aNumber, images: [{ path: at('out/my-graph.png'), seed: 7, seconds: aNumber }] });
       const record = readRecord(readFileSync(at('out/my-graph.png')));
       expect(record).toMatchObject({ seed: 7, steps: 2, backend: 'wasm', model: { name: 'tiny' }, graph: { objects: ['sheep', 'grass', 'tree'] } });
       expect(JSON.parse(readFileSync(at('out/my-graph.json'), 'utf8'))).toEqual(record);
@@ -127,7 +141,7 @@ describe('the whole chain', () => {
     async () => {
       const changes = ['--change', 'sheep -> zebra', '--change', '- tree'];
       const result = await runJson(folder, ['edit', 'out/my-graph.png', ...changes, '--model', 'model', ...WASM, '--out', 'out/edit.png']);
-      expect(result).toEqual({ backend: 'wasm', seconds: aNumber, images: [{ path: at('out/edit.png'), seed: 7, seconds: aNumber }] });
+      expect(result).toEqual({ backend: 'wasm', seconds: aNumber, peakBytes: aNumber, images: [{ path: at('out/edit.png'), seed: 7, seconds: aNumber }] });
       expect(readRecord(readFileSync(at('out/edit.png')))).toMatchObject({ seed: 7, steps: 2, graph: { objects: ['zebra', 'grass'] } });
     },
     TIMEOUT,

@@ -57,7 +57,7 @@ export function buildProgram(): Command {
     .option('--config <file>', 'JSON whose entries replace the preset’s')
     .option('--resume', 'continue from the last checkpoint', false)
     .option('--max-minutes <minutes>', 'save and end after so long', positive)
-    .option('--workers <count>', 'split each batch over so many threads (diffusion)', wholeFromOne, 1)
+    .option('--workers <count>', 'split each batch over so many threads (not pretrain)', wholeFromOne, 1)
     .option('--checkpoint-minutes <minutes>', 'minutes between checkpoints', positive, 3)
     .action(
       async (
@@ -70,6 +70,9 @@ export function buildProgram(): Command {
         const terminal = terminalOf(options);
         const config = loadConfig(options.config && userPath(options.config));
         const { resume, checkpointMinutes, maxMinutes, workers } = options;
+        if (workers > 1 && options.threads !== undefined && options.threads !== 1) {
+          throw new CliError(`--threads ${options.threads}: each of several --workers computes with one thread. Leave it out.`);
+        }
         const threads = workers > 1 ? 1 : options.threads;
         await train(stage as StageName, config, runFolder(userPath(options.run)), {
           resume,
@@ -92,7 +95,11 @@ export function buildProgram(): Command {
     .option('--sampler <name>', SAMPLERS.join(', '))
     .option('--guidance <scale>', 'how closely the graph is followed; 1 is without guidance', number)
     .option('--eta <eta>', 'noise of the ddim sampler, 0 to 1', number)
-    .option('--replay', 'the argument is a picture made by sgdiff: draw it again from its record', false)
+    .addOption(
+      new Option('--replay', 'the argument is a picture made by sgdiff: draw it again from its record')
+        .default(false)
+        .conflicts(['seed', 'steps', 'sampler', 'guidance', 'eta']),
+    )
     .action(async (input: string, options: GenerateCommandOptions) => {
       const terminal = terminalOf(options);
       const choice = await chooseBackend(options, terminal);
@@ -103,10 +110,12 @@ export function buildProgram(): Command {
         if (options.replay) {
           const path = userPath(input);
           const record = readRequest(path);
+          const target = join(out, `${basename(path).replace(/\.(png|json)$/, '')}-replay.png`);
+          requireWritableFolder(out);
+          requireNotOverwritten([target]);
           const picture = await interruptible((signal) => pipeline.replay(record, { signal }));
-          const name = `${basename(path).replace(/\.(png|json)$/, '')}-replay.png`;
           const seconds = (performance.now() - begun) / 1000;
-          const images = [{ path: writePicture(join(out, name), picture), seed: picture.record.seed, seconds }];
+          const images = [{ path: writePicture(target, picture), seed: picture.record.seed, seconds }];
           reportDrawing({ images }, [picture.record.graph], choice, seconds, terminal);
           return;
         }
@@ -121,7 +130,7 @@ export function buildProgram(): Command {
           ...(eta === undefined ? {} : { eta }),
         };
         const names = pictureNames(input, graphs.length);
-        requireNotOverwritten(userPath(input), out, names);
+        requireNotOverwritten(names.map((name) => join(out, `${name}.png`)));
         const drawn = await drawGraphs(pipeline, graphs, names, drawing, terminal);
         reportDrawing(drawn, graphs, choice, (performance.now() - begun) / 1000, terminal);
       } finally {
@@ -141,6 +150,7 @@ export function buildProgram(): Command {
       const out = userPath(options.out);
       if (!out.endsWith('.png')) throw new CliError(`--out ${options.out}: expected a file name that ends in .png.`);
       requireWritableFolder(dirname(out));
+      requireNotOverwritten([out]);
       const choice = await chooseBackend(options, terminal);
       const begun = performance.now();
       const pipeline = await loadModel(options.model);
@@ -158,10 +168,13 @@ export function buildProgram(): Command {
   backend(common(program.command('evaluate')))
     .description('measure a model on test graphs it has never seen: graph compliance, or with --pretrain retrieval')
     .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
-    .option('--pretrain <model>', 'measure the pre-trained encoders of this model instead')
+    .addOption(
+      new Option('--pretrain <model>', 'measure the pre-trained encoders of this model instead')
+        .conflicts(['model', 'seed', 'steps', 'sampler', 'guidance', 'out']),
+    )
     .option('--count <count>', 'graphs', number)
     .addOption(new Option('--split <split>', 'data to draw the graphs from; choose settings on validation, report test').choices(EVALUATION_SPLITS).default('test'))
-    .option('--candidates <count>', 'pictures to choose from in retrieval', number, 100)
+    .option('--candidates <count>', 'with --pretrain: pictures to choose from; --count is a multiple of it (100)', number)
     .option('--seed <seed>', 'first seed', number, 0)
     .option('--steps <steps>', 'network calls per picture', number)
     .option('--sampler <name>', SAMPLERS.join(', '))
@@ -174,10 +187,15 @@ export function buildProgram(): Command {
       const pipeline = await loadPipeline(source);
       try {
         if (options.pretrain !== undefined) {
-          const sizes = { count: whole('--count', options.count ?? 500), candidates: whole('--candidates', options.candidates) };
+          const candidates = whole('--candidates', options.candidates ?? 100);
+          const sizes = { count: whole('--count', options.count ?? Math.max(1, Math.floor(500 / candidates)) * candidates), candidates };
+          if (sizes.count % candidates !== 0) {
+            throw new CliError(`--count ${sizes.count}: expected a multiple of --candidates, ${candidates}.`);
+          }
           await evaluatePretrain(source, pipeline, { ...sizes, split: options.split }, choice, terminal);
           return;
         }
+        if (options.candidates !== undefined) throw new CliError('--candidates is for retrieval: give --pretrain <model> as well, or leave it out.');
         const { seed, steps, sampler, guidance, out } = options;
         const compliance = {
           count: whole('--count', options.count ?? 200),
@@ -242,7 +260,7 @@ type EvaluateCommandOptions = BackendOptions & {
   pretrain?: string;
   count?: number;
   split: EvaluationSplit;
-  candidates: number;
+  candidates?: number;
   seed: number;
   steps?: number;
   sampler?: string;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { CheckpointError, paramsFromSafetensors, paramsToSafetensors, restoreParams, type ParamTree } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { CliError } from './errors';
-import { readOwnJson, writeFileAtomic } from './files';
+import { readOwnJson, sha256, writeFileAtomic } from './files';
 
 export const STAGES = ['autoencoder', 'pretrain', 'detector', 'diffusion'] as const;
 export type StageName = (typeof STAGES)[number];
@@ -68,6 +68,13 @@ export function readStageWeights<T extends ParamTree>(run: RunFolder, name: Stag
   } finally {
     tf.dispose(tensors);
   }
+}
+
+/** Hash of a stage's weights: what a later stage stands on must not change beneath it. */
+export function stageHash(run: RunFolder, name: StageName): string {
+  const path = join(run.stage(name), 'weights.safetensors');
+  if (!existsSync(path)) throw new CliError(`${path} is missing. ${REMEDY(name)}`);
+  return sha256(readFileSync(path));
 }
 
 const REMEDY = (name: StageName): string => `Run "sgdiff train ${name} --resume": it writes the weights of the last checkpoint again.`;

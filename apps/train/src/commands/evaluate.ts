@@ -108,7 +108,7 @@ export async function evaluateCompliance(
   }
 }
 
-/** How well the pre-trained graph encoder and its image encoder find each other's partner on test. */
+/** How well the pre-trained graph encoder and its image encoder find each other's partner; `count` is a multiple of `candidates`. */
 export async function evaluatePretrain(
   source: ModelSource,
   pipeline: Pipeline,
@@ -119,8 +119,7 @@ export async function evaluatePretrain(
   const parts = evaluationParts(pipeline);
   const image = parts.pretrain.image;
   if (image === null) throw new CliError(`The model "${pipeline.manifest.name}" has no image encoder to measure retrieval with.`);
-  const { candidates, split } = options;
-  const count = Math.max(1, Math.floor(options.count / candidates)) * candidates;
+  const { count, candidates, split } = options;
   const samples = await unseenSamples(parts, split, count);
   const rng = createRng(0);
   const imageEncoder = await loadModelWeights(source, pipeline.manifest, 'image-encoder.safetensors', () => initSmallImageEncoder(image, rng));

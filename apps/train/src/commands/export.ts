@@ -8,7 +8,7 @@ import { differences } from '../configs/differences';
 import { CliError } from '../errors';
 import { requireWritableFolder, sha256, writeFileAtomic } from '../files';
 import { hasStage, readStageRecord, STAGES, type RunFolder, type StageName, type StageRecord } from '../run-folder';
-import { pictureBookDetector, trainedAutoencoder, trainedDetector, trainedPretrain, trainedUnet } from '../stages/open-stage';
+import { frozenParts, pictureBookDetector, trainedAutoencoder, trainedDetector, trainedPretrain, trainedUnet } from '../stages/open-stage';
 import type { Terminal } from '../terminal';
 
 /** Writes the model folder of a trained run: half precision weights, vocabulary, and last `model.json` with all hashes. */
@@ -17,6 +17,7 @@ export async function exportModel(config: PictureBookConfig, run: RunFolder, out
   const records = new Map(trained.map((stage) => [stage, readStageRecord(run, stage)]));
   if (!records.has('detector')) terminal.note('No trained detector: the model can draw, but its graph compliance cannot be measured.');
   requireTrainedConfig(config, records);
+  requireSameFrozenParts(run, records);
   requireWritableFolder(out);
   const files: Record<string, ModelFile> = {};
   const write = (file: string, bytes: Uint8Array): void => {
@@ -81,4 +82,15 @@ function requireTrainedConfig(config: PictureBookConfig, records: ReadonlyMap<St
     if (changed.length === 0) continue;
     throw new CliError(`The stage "${stage}" was trained with another config:\n${changed.join('\n')}\nGive the --config that it was trained with.`);
   }
+}
+
+/** The U-Net works only with the encoder and the autoencoder that it was trained on. */
+function requireSameFrozenParts(run: RunFolder, records: ReadonlyMap<StageName, StageRecord>): void {
+  const { frozen } = records.get('diffusion')?.config as { frozen?: unknown };
+  const changed = differences(frozen, frozenParts(run), 'weights');
+  if (changed.length === 0) return;
+  throw new CliError(
+    `${run.path}: these weights are not the ones that "diffusion" was trained on:\n${changed.join('\n')}\n` +
+      'Train "diffusion" anew on them, or bring the old ones back.',
+  );
 }

@@ -24,8 +24,16 @@ describe('readGraphs', () => {
     expect(read('two graphs.txt')).toEqual([graph, graph]);
   });
 
-  it('takes one word for a file name', () => {
-    expect(() => read('sheep')).toThrow(new CliError(`The graph file ${join(folder, 'sheep')} does not exist. Check the path.`));
+  it('reads one word, where there is no such file', () => {
+    expect(read('sheep')).toEqual([parseSceneText('sheep', { vocabulary })]);
+    expect(read('sheep;grass')).toEqual([parseSceneText('sheep; grass', { vocabulary })]);
+    expect(() => read('shep')).toThrow(/^"shep" is not a file, and as a graph: .*"shep".*"sheep"/);
+    writeFileSync(join(folder, 'grass'), '[]');
+    expect(() => read('grass')).toThrow(`${join(folder, 'grass')}: expected a graph or a list of graphs, received an empty list.`);
+  });
+
+  it.each(['sheep.txt', './sheep', 'a/sheep', 'one graph.json'])('takes %s for a file name', (name) => {
+    expect(() => read(name)).toThrow(new CliError(`The graph file ${join(folder, name)} does not exist. Check the path.`));
   });
 });
 
@@ -36,12 +44,29 @@ describe('names of pictures', () => {
     expect(pictureNames(words, 1)).toEqual(['picture']);
   });
 
-  it('may not lead to the graph file itself', () => {
-    const file = join(folder, 'g.json');
-    expect(() => requireNotOverwritten(file, folder, ['g-0', 'g'])).toThrow(
-      new CliError(`The record of the picture would overwrite ${file}. Choose another folder with --out.`),
-    );
-    expect(() => requireNotOverwritten(file, join(folder, 'out'), ['g'])).not.toThrow();
-    expect(() => requireNotOverwritten(file, folder, ['g-0', 'g-1'])).not.toThrow();
+  it('may not lead to a record over a file that is something else', () => {
+    const picture = join(folder, 'g.png');
+    const record = join(folder, 'g.json');
+    expect(() => requireNotOverwritten([picture])).not.toThrow();
+    for (const other of [JSON.stringify(graph), 'no json']) {
+      writeFileSync(record, other);
+      expect(() => requireNotOverwritten([join(folder, 'h.png'), picture])).toThrow(
+        new CliError(`The record of the picture would overwrite ${record}, which is no such record. Choose another place with --out.`),
+      );
+    }
+    const ofThisCommand = {
+      format: 1,
+      graph,
+      model: { name: 'm', sha256: '0'.repeat(64) },
+      seed: 1,
+      sampler: 'ddim',
+      steps: 2,
+      guidanceScale: 1,
+      eta: 0,
+      backend: 'cpu',
+      versions: {},
+    };
+    writeFileSync(record, JSON.stringify(ofThisCommand));
+    expect(() => requireNotOverwritten([picture])).not.toThrow();
   });
 });

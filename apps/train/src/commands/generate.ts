@@ -1,4 +1,4 @@
-import { basename, extname, join, resolve } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { parseRecord, RequestError, requireSampler, type GenerateOptions, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
 import { parseSceneGraphs, parseSceneText, SceneGraphError, sceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
 import { readFileSync, existsSync, statSync } from 'node:fs';
@@ -23,8 +23,10 @@ export type DrawnPicture = { readonly path: string; readonly seed: number; reado
 
 /** Reads graphs from a JSON file (one or a list, sg2im's form), or from text like `sheep standing on grass; tree behind sheep`. */
 export function readGraphs(input: string, path: string, vocabulary: Vocabulary, maxTriples: number): readonly SceneGraph[] {
-  if (!existsSync(path) && /\s/.test(input) && extname(input) !== '.json') {
-    return naming(`The graph "${input}"`, () => [parseSceneText(input, { vocabulary, maxTriples })]);
+  const isWord = /^[^\\/.]+$/.test(input);
+  if (!existsSync(path) && (isWord || (/\s/.test(input) && extname(input) !== '.json'))) {
+    const where = /\s/.test(input) ? `The graph "${input}"` : `"${input}" is not a file, and as a graph`;
+    return naming(where, () => [parseSceneText(input, { vocabulary, maxTriples })]);
   }
   const text = readUserText(path, 'The graph file');
   const graphs = naming(path, () => parseSceneGraphs(text, { vocabulary, maxTriples }));
@@ -44,11 +46,25 @@ function naming<T>(where: string, parse: () => T): T {
   }
 }
 
-/** The record beside a picture has the picture's name: in the folder of the graph file that may be the graph file. */
-export function requireNotOverwritten(graphFile: string, out: string, names: readonly string[]): void {
-  if (names.some((name) => resolve(out, `${name}.json`) === resolve(graphFile))) {
-    throw new CliError(`The record of the picture would overwrite ${graphFile}. Choose another folder with --out.`);
+/** A picture's record goes to the same name with `.json`: never over a file that is something else, such as the graph. */
+export function requireNotOverwritten(pictures: readonly string[]): void {
+  for (const path of pictures.map(recordPath)) {
+    if (!existsSync(path) || isRecord(path)) continue;
+    throw new CliError(`The record of the picture would overwrite ${path}, which is no such record. Choose another place with --out.`);
   }
+}
+
+function isRecord(path: string): boolean {
+  try {
+    parseRecord(JSON.parse(readFileSync(path, 'utf8')));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function recordPath(picture: string): string {
+  return picture.replace(/\.png$/, '.json');
 }
 
 /** Draws graphs one by one, each to `<name>.png` with its request record inside and beside it. */
@@ -99,7 +115,7 @@ export async function drawGraphs(
 /** Writes the PNG and, beside it, its record as JSON. Returns the PNG's path. */
 export function writePicture(path: string, { width, height, pixels, record }: Picture): string {
   writeFileAtomic(path, encodePicture({ width, height, data: pixels }, record));
-  writeFileAtomic(path.replace(/\.png$/, '.json'), `${JSON.stringify(record, null, 2)}\n`);
+  writeFileAtomic(recordPath(path), `${JSON.stringify(record, null, 2)}\n`);
   return path;
 }
 
@@ -154,6 +170,10 @@ export function reportDrawing(
   drawn.images.forEach(({ path, seconds: each }, i) => terminal.say(`${path}  ${each.toFixed(2)} s  ${sceneText(graphs[i])}`));
   if (drawn.strip) terminal.say(`${drawn.strip}  all side by side`);
   const mean = drawn.images.reduce((sum, image) => sum + image.seconds, 0) / Math.max(1, drawn.images.length);
-  terminal.say(`${mean.toFixed(2)} s per picture on ${backend.name} (${backend.threads} ${backend.threads === 1 ? 'thread' : 'threads'}), ${seconds.toFixed(1)} s in all`);
-  terminal.result({ backend: backend.name, seconds, ...drawn });
+  const peakBytes = process.resourceUsage().maxRSS * 1024;
+  terminal.say(
+    `${mean.toFixed(2)} s per picture on ${backend.name} (${backend.threads} ${backend.threads === 1 ? 'thread' : 'threads'}), ` +
+      `${seconds.toFixed(1)} s in all, at most ${Math.round(peakBytes / 1e6)} MB of memory`,
+  );
+  terminal.result({ backend: backend.name, seconds, peakBytes, ...drawn });
 }

@@ -182,6 +182,9 @@ export function misfits({ data, autoencoder, pretrain, diffusion }: PictureBookC
   if (data.size % unit !== 0) {
     lines.push(`  data.size: expected a multiple of ${unit} (by which autoencoder.model and diffusion.model reduce the sides), received ${data.size}`);
   }
+  if (encoder.overflow === 'first') {
+    lines.push(`  pretrain.model.encoder.overflow: expected "error" (this command drops no relations), received "first"`);
+  }
   if (!unet.nullToken && (diffusion.guidanceScale !== 1 || diffusion.dropCondition > 0)) {
     lines.push('  diffusion.model.nullToken: expected true (diffusion.guidanceScale is not 1 or diffusion.dropCondition is not 0), received false');
   }

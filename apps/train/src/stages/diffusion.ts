@@ -23,6 +23,8 @@ export type DiffusionGround = {
   readonly latents: LatentCache;
   /** Latents are multiplied by it before diffusion. */
   readonly latentScale: number;
+  /** Hashes of the weights of both parts: with others, what the U-Net has learned is worth nothing. */
+  readonly frozen: { readonly autoencoder: string; readonly pretrain: string };
   /** Graphs drawn into the report as training goes on. */
   readonly sampleGraphs: readonly SceneGraph[];
 };
@@ -40,7 +42,7 @@ export function diffusionStage(config: PictureBookConfig['diffusion'], train: Pi
   return {
     name: 'diffusion',
     init: () => initUnet(model, createRng(seed, 'unet')),
-    config,
+    config: { ...config, frozen: ground.frozen },
     optimiser: config.optimiser,
     batchSize,
     steps: config.steps,

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { pictureBookVocabulary } from '@sgdiff/datasets';
 import { initAutoencoder, type AutoencoderParams } from '@sgdiff/latent-autoencoder';
 import { initPretrain, type PretrainParams } from '@sgdiff/masked-contrastive-pretrain';
@@ -12,8 +10,7 @@ import type { PictureBookConfig } from '../configs/config';
 import { readPictures } from '../data/batches';
 import { openStore, type PictureStore } from '../data/picture-store';
 import { CliError } from '../errors';
-import { sha256 } from '../files';
-import { readStageRecord, readStageWeights, type RunFolder, type StageName } from '../run-folder';
+import { readStageRecord, readStageWeights, stageHash, type RunFolder, type StageName } from '../run-folder';
 import type { Terminal } from '../terminal';
 import type { Stage } from '../training/loop';
 import { autoencoderStage } from './autoencoder';
@@ -133,8 +130,8 @@ async function diffusionGround(config: PictureBookConfig, run: RunFolder, train:
     if (step < steps) terminal.note(`Note: "${needed}" stopped at step ${step} of ${steps}; its weights are used as they are.`);
   }
   const autoencoder = trainedAutoencoder(config, run);
-  const hash = sha256(readFileSync(join(run.stage('autoencoder'), 'weights.safetensors')));
-  const latents = await cacheLatents(run.data, 'train', autoencoder, config.autoencoder.model, hash, train, terminal);
+  const frozen = frozenParts(run);
+  const latents = await cacheLatents(run.data, 'train', autoencoder, config.autoencoder.model, frozen.autoencoder, train, terminal);
   const channels = config.diffusion.model.inChannels;
   if (latents.shape[2] !== channels) {
     throw new CliError(
@@ -149,8 +146,14 @@ async function diffusionGround(config: PictureBookConfig, run: RunFolder, train:
     autoencoder: { params: autoencoder, config: config.autoencoder.model },
     latents,
     latentScale: 1 / latents.standardDeviation,
+    frozen,
     sampleGraphs: sampleGraphs(run),
   };
+}
+
+/** Hashes of the weights that the diffusion stage stands on. */
+export function frozenParts(run: RunFolder): { autoencoder: string; pretrain: string } {
+  return { autoencoder: stageHash(run, 'autoencoder'), pretrain: stageHash(run, 'pretrain') };
 }
 
 /** Graphs of the report's pictures: 16 of the validation split, which training never sees. */

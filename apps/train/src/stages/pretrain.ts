@@ -1,5 +1,6 @@
 import {
   initPretrain,
+  oppositeIndices,
   pretrainLoss,
   retrieval,
   smallImageEncoder,
@@ -26,6 +27,7 @@ export function pretrainStage(
   const { batchSize, seed } = config;
   const model: PretrainConfig = config.model;
   const order = createBatchOrder(train.count, batchSize, seed);
+  const opposites = oppositeIndices(vocabulary);
   let indices: Int32Array = new Int32Array(0);
   let images: Float32Array = new Float32Array(0);
   return {
@@ -47,7 +49,7 @@ export function pretrainStage(
         packed: packGraphs(samples.map(({ graph }) => graph), vocabulary, { maxTriples: model.encoder.maxTriples }),
         boxes: samples.map(({ graph }) => graph.boxes ?? []),
       };
-      const { loss, contrastive, masked } = pretrainLoss(params, model, batch, createRng(seed, 'mask', step));
+      const { loss, contrastive, masked } = pretrainLoss(params, model, batch, createRng(seed, 'mask', step), { opposites });
       return { loss, terms: { contrastive, masked } };
     },
   };

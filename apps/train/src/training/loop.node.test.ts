@@ -226,7 +226,7 @@ describe('runStage', () => {
         `${join(folder, 'checkpoints')}: the checkpoint of "toy" was made with another config:\n` +
           '  toy.features: was 3, is 4\n' +
           '  toy.data.kind: was not there, is "new"\n' +
-          'Only "steps" and "optimiser" may change when a run continues. Use the same config, or another run folder.',
+          'Only "steps" and "optimiser" may change when a run continues. Use the same config (and, for "frozen", the same weights of those stages), or another run folder.',
       );
     });
   });

@@ -113,7 +113,10 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
       const rate = learningRateAt(stage.optimiser, step, stage.steps);
       const logged = (step + 1) % LOG_EVERY === 0 || step === 0;
       const terms = await trainStep(stage, params, optimiser, step, rate, logged, workers?.ownPart ?? WHOLE_BATCH);
-      stage.afterStep?.(params, step);
+      if (stage.afterStep) {
+        stage.afterStep(params, step);
+        await optimiser.refresh();
+      }
       step += 1;
       if (terms) {
         const line = { step, seconds: round(seconds()), rate, ...terms, tensors: tf.memory().numTensors, bytes: tf.memory().numBytes };
@@ -226,7 +229,7 @@ function requireSameConfig(stage: { name: string; config: unknown }, saved: unkn
   if (changed.length > 0) {
     throw new CliError(
       `${folder}: the checkpoint of "${stage.name}" was made with another config:\n${changed.join('\n')}\n` +
-        `Only "steps" and "optimiser" may change when a run continues. Use the same config, or another run folder.`,
+        `Only "steps" and "optimiser" may change when a run continues. Use the same config (and, for "frozen", the same weights of those stages), or another run folder.`,
     );
   }
 }

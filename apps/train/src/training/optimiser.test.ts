@@ -83,6 +83,24 @@ describe('createSharedOptimiser', () => {
     tf.dispose([one.weight, one.bias, two.weight, two.bias]);
   });
 
+  it('goes on from weights that were assigned from elsewhere', async () => {
+    const [one, two] = [variables(), variables()];
+    const alone = createBackendOptimiser(one, config);
+    const shared = await createSharedOptimiser(two, config, halfWorker());
+    for (let step = 0; step < 6; step++) {
+      await run(alone, one, WHOLE_BATCH, step, step + 1);
+      await run(shared, two, halfWorker().ownPart, step, step + 1);
+      if (step !== 3) continue;
+      for (const { bias } of [one, two]) tf.tidy(() => (bias as tf.Variable).assign(tf.tensor1d([50])));
+      await Promise.all([alone.refresh(), shared.refresh()]);
+    }
+    expect(numbers(two)).toBeAllClose(numbers(one), { rtol: 1e-4, atol: 1e-5 });
+    expect(numbers(two)[3]).toBeGreaterThan(40);
+    alone.dispose();
+    shared.dispose();
+    tf.dispose([one.weight, one.bias, two.weight, two.bias]);
+  });
+
   it('gives the variables themselves where no average is kept', async () => {
     const params = variables();
     const shared = await createSharedOptimiser(params, { ...config, emaDecay: 0 }, halfWorker());

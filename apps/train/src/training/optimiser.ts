@@ -39,6 +39,8 @@ export type Optimiser<T extends ParamTree> = {
   begin(step: number): void;
   /** Updates the variables, unless the norm of the gradients is not finite: then nothing changes. Borrows the gradients. */
   update(grads: Readonly<Record<string, tf.Tensor>>, learningRate: number): Promise<UpdateResult>;
+  /** To be called after the variables were assigned from elsewhere. */
+  refresh(): Promise<void>;
   /** Averaged weights, or the variables themselves if no average is kept. Borrowed, valid until the next update. */
   averaged(): T;
   /** `params/…`, `adam/…` and `ema/…` for a checkpoint, the same from every optimiser. The caller disposes the tensors. */
@@ -77,6 +79,7 @@ export function createBackendOptimiser<T extends ParamTree>(variables: T, config
         tf.dispose([clipped.grads, clipped.norm]);
       }
     },
+    refresh: async () => undefined, // AdamW and the average read the variables anew in each step
     averaged: () => (ema ? (ema.params as T) : variables),
     state: () => ({ ...copies(variables), ...prefixed('adam', adam.state()), ...(ema ? prefixed('ema', ema.state()) : {}) }),
     loadState(record) {
@@ -93,7 +96,7 @@ export function createBackendOptimiser<T extends ParamTree>(variables: T, config
 
 /**
  * For gradients that come from workers through shared memory: weights, moments and average are plain arrays there, and
- * only the new weights go to the backend. Borrows the variables and assigns them; they must not be assigned elsewhere.
+ * only the new weights go to the backend. Borrows the variables and assigns them.
  */
 export async function createSharedOptimiser<T extends ParamTree>(variables: T, config: OptimiserConfig, workers: Workers): Promise<Optimiser<T>> {
   const entries = flattenParams(variables);
@@ -121,6 +124,7 @@ export async function createSharedOptimiser<T extends ParamTree>(variables: T, c
       forget();
       return { norm };
     },
+    refresh: () => writeFlat(tensors, weights),
     averaged() {
       if (!ema) return variables;
       if (!averaged) {
