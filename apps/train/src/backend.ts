@@ -39,8 +39,7 @@ export async function startBackend(request: BackendRequest = {}): Promise<Backen
   tf.env().set('PROD', true); // no advice from tfjs on standard error
   if (backend !== undefined) {
     try {
-      const threads = await start(backend, request.threads);
-      return { name: backend, threads, reason: 'asked for' };
+      return await start(backend, 'asked for', request.threads);
     } catch (error) {
       throw new CliError(`The backend "${backend}" does not start: ${messageOf(error)}. "sgdiff doctor" shows what works here.`, {
         cause: error,
@@ -48,9 +47,9 @@ export async function startBackend(request: BackendRequest = {}): Promise<Backen
     }
   }
   try {
-    return { name: 'tensorflow', threads: await start('tensorflow', request.threads), reason: 'the native add-on is installed' };
+    return await start('tensorflow', 'the native add-on is installed', request.threads);
   } catch {
-    return { name: 'wasm', threads: await start('wasm', request.threads), reason: 'the default' };
+    return start('wasm', 'the default', request.threads);
   }
 }
 
@@ -58,7 +57,7 @@ export function isBackend(name: string): name is BackendName {
   return (BACKENDS as readonly string[]).includes(name);
 }
 
-async function start(name: BackendName, threads = availableParallelism()): Promise<number> {
+async function start(name: BackendName, reason: string, threads = availableParallelism()): Promise<BackendChoice> {
   if (!Number.isInteger(threads) || threads < 1) {
     throw new CliError(`--threads must be a whole number from 1, received ${threads}.`);
   }
@@ -70,21 +69,26 @@ async function start(name: BackendName, threads = availableParallelism()): Promi
     if (native === undefined) throw new CliError('the package @tensorflow/tfjs-node is not installed');
     createRequire(import.meta.url)(native);
     await activate('tensorflow');
-    return threads;
+    return { name, threads, reason };
   }
   if (name === 'wasm') {
     const wasm = await import('@tensorflow/tfjs-backend-wasm');
     const pool = Math.min(threads, MAX_WASM_THREADS);
+    let why = reason;
     if (pool > 1) {
-      await startWithNodeThreads(pool, () => activate('wasm'));
-    } else {
-      tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
-      await activate('wasm');
+      try {
+        await startWithNodeThreads(pool, () => activate('wasm'));
+        return { name, threads: wasm.getThreadsCount(), reason };
+      } catch (error) {
+        why = `${reason}; without threads, which did not start: ${messageOf(error)}`;
+      }
     }
-    return wasm.getThreadsCount();
+    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+    await activate('wasm');
+    return { name, threads: 1, reason: why };
   }
   await activate('cpu');
-  return 1;
+  return { name, threads: 1, reason };
 }
 
 async function activate(name: string): Promise<void> {

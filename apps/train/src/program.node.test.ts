@@ -158,6 +158,18 @@ describe('the whole chain', () => {
   );
 
   it(
+    'generate goes on with one thread, and says why, where threads do not start',
+    async () => {
+      const args = ['generate', 'sheep', '--model', 'model', '--backend', 'wasm', '--threads', '2', '--steps', '1', '--out', 'alone'];
+      const { code, stderr } = await runCommand(folder, args, { TMPDIR: at('no-such-folder') });
+      expect(stderr).toMatch(/^backend: wasm, 1 thread \(asked for; without threads, which did not start: .*no-such-folder.*\)$/m);
+      expect(code).toBe(0);
+      expect(existsSync(at('alone/picture.png'))).toBe(true);
+    },
+    TIMEOUT,
+  );
+
+  it(
     'evaluate measures graph compliance with its ceiling and floor',
     async () => {
       const result = await runJson(folder, ['evaluate', '--model', 'model', '--count', '2', ...WASM, '--out', 'report']);

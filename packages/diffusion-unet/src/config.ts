@@ -60,21 +60,21 @@ export const publishedUnetConfig: UnetConfig = {
   groups: 32,
 };
 
-/** The small network for picture-book: 16×16×4 latents, an encoder of width 128 and a global feature of 256. */
+/** The small network for picture-book: 16×16×4 latents, an encoder of width 96 and a global feature of 128. */
 export const pictureBookUnetConfig: UnetConfig = {
   inChannels: 4,
   outChannels: 4,
-  modelChannels: 40,
-  channelMults: [1, 2, 2],
+  modelChannels: 48,
+  channelMults: [1, 2, 3],
   numResBlocks: 1,
-  attentionFactors: [1, 2, 4],
-  crossOnlyFactors: [1],
-  headChannels: 40,
+  attentionFactors: [2, 4],
+  crossOnlyFactors: [],
+  headChannels: 24,
   transformerDepth: 1,
   feedForwardMult: 2,
   contextWidth: 128,
-  localWidth: 384,
-  globalWidth: 256,
+  localWidth: 288,
+  globalWidth: 128,
   globalInTime: true,
   maskPadding: true,
   nullToken: true,

@@ -126,7 +126,7 @@ describe('unetFlops', () => {
     expect(larger / one).toBeGreaterThan(3.5);
   });
 
-  it('of the small picture-book network stays below 0.35 GFLOP', () => {
-    expect(unetFlops(pictureBookUnetConfig, { height: 16, width: 16, triples: 20 })).toBeLessThan(0.35e9);
+  it('of the small picture-book network stays below 0.45 GFLOP', () => {
+    expect(unetFlops(pictureBookUnetConfig, { height: 16, width: 16, triples: 20 })).toBeLessThan(0.45e9);
   });
 });

@@ -164,7 +164,9 @@ describe('unet', () => {
   it('leaves nothing behind, also when it throws', async () => {
     await expectNoLeak(() => unet(params, config, x, t, condition));
     const two = tf.ones([2, 2]) as tf.Tensor2D;
-    await expectNoLeak(() => unet(params, config, x, t, { ...condition, mask: two }));
+    await expectNoLeak(() => unet(params, config, x, t, { ...condition, mask: two }), {
+      throws: 'unet: expected mask of shape [2, 3], received [2, 2].',
+    });
     two.dispose();
   });
 });

@@ -37,10 +37,11 @@ export async function probe(name: string): Promise<void> {
   let report: BackendReport;
   try {
     const choice = await startBackend({ backend: name });
-    const about = choice.threads > 1 ? `${choice.threads} threads` : '1 thread';
+    const [, ...remarks] = choice.reason.split('; ');
+    const about = [choice.threads > 1 ? `${choice.threads} threads` : '1 thread', ...remarks].join('; ');
     report = { name, available: true, reason: about, gflops: await measureConvolution(choice.name), threads: choice.threads };
   } catch (error) {
-    report = { name, available: false, reason: messageOf(error), gflops: null, threads: 0 };
+    report = { name, available: false, reason: messageOf((error as Error).cause ?? error), gflops: null, threads: 0 };
   }
   process.stdout.write(`${JSON.stringify(report)}\n`);
 }

@@ -41,11 +41,6 @@ export const pictureBook: PictureBookConfig = {
   diffusion: {
     model: {
       ...pictureBookUnetConfig,
-      modelChannels: 48,
-      channelMults: [1, 2, 3],
-      attentionFactors: [2, 4],
-      crossOnlyFactors: [],
-      headChannels: 24,
       localWidth: 3 * pretrain.encoder.width,
       globalWidth: pretrain.encoder.globalWidth,
     },

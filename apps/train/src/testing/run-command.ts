@@ -13,10 +13,10 @@ export type RunningCommand = {
   interrupt(): void;
 };
 
-/** Starts the built `sgdiff` in `cwd`. */
-export function startCommand(cwd: string, args: readonly string[]): RunningCommand {
+/** Starts the built `sgdiff` in `cwd`, with `more` in its environment. */
+export function startCommand(cwd: string, args: readonly string[], more: Readonly<Record<string, string>> = {}): RunningCommand {
   const { SGDIFF_CWD: _, ...env } = process.env;
-  const child = spawn(process.execPath, [inject('command'), ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [inject('command'), ...args], { cwd, env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'] });
   const out = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (text: string) => (out[name] += text));
@@ -28,8 +28,8 @@ export function startCommand(cwd: string, args: readonly string[]): RunningComma
   return { done, interrupt: () => void child.kill('SIGINT') };
 }
 
-export function runCommand(cwd: string, args: readonly string[]): Promise<CommandResult> {
-  return startCommand(cwd, args).done;
+export function runCommand(cwd: string, args: readonly string[], more?: Readonly<Record<string, string>>): Promise<CommandResult> {
+  return startCommand(cwd, args, more).done;
 }
 
 /**

@@ -1,10 +1,10 @@
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cloneParams, disposeParams, toVariables, valueAndGrads, type ParamTree } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { differences } from '../configs/differences';
 import { CliError } from '../errors';
-import { ensureFolder } from '../files';
+import { ensureFolder, writeFileAtomic } from '../files';
 import { formatDuration, type Terminal } from '../terminal';
 import { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint';
 import { WHOLE_BATCH, type BatchPart, type Workers } from './data-parallel';
@@ -127,8 +127,7 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
       }
       if (stage.sample && stage.sampleEverySteps && step % stage.sampleEverySteps === 0) {
         const png = await stage.sample(optimiser.averaged(), step);
-        ensureFolder(join(folder, 'samples'));
-        writeFileSync(join(folder, 'samples', `step-${String(step).padStart(8, '0')}.png`), png);
+        writeFileAtomic(join(folder, 'samples', `step-${String(step).padStart(8, '0')}.png`), png);
         writeReport(folder, stage.name);
       }
       if (performance.now() - savedAt > options.checkpointMinutes * 60_000) {
@@ -250,7 +249,7 @@ function keepLogUpTo(path: string, step: number): void {
       return false; // a line torn by a crash
     }
   });
-  writeFileSync(path, kept.map((line) => `${line}\n`).join(''));
+  if (kept.length < lines.length) writeFileAtomic(path, kept.map((line) => `${line}\n`).join(''));
 }
 
 function round(value: number): number {
