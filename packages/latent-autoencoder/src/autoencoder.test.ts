@@ -60,7 +60,7 @@ describe('encode and decode', () => {
     const images = noise([1, 8, 8, 3], 'leak');
     const wrong = noise([1, 6, 8, 3], 'leak');
     await expectNoLeak(() => encode(params, config, images));
-    await expectNoLeak(() => encode(params, config, wrong));
+    await expectNoLeak(() => encode(params, config, wrong), { throws: 'encode: expected images of shape' });
     const latents = noise([1, 2, 2, 2], 'leak');
     await expectNoLeak(() => decode(params, config, latents));
     tf.dispose([images, wrong, latents]);

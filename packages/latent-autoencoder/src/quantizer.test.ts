@@ -79,7 +79,7 @@ describe('quantize', () => {
     const z = tf.zeros([1, 2, 2, 2]) as tf.Tensor4D;
     await expectNoLeak(() => quantize(params, z));
     const wrong = tf.zeros([1, 2, 2, 3]) as tf.Tensor4D;
-    await expectNoLeak(() => quantize(params, wrong));
+    await expectNoLeak(() => quantize(params, wrong), { throws: 'quantize: expected z of shape' });
   });
 
   it('says which width it needs', () => {

@@ -103,10 +103,9 @@ describe('smallImageEncoder', () => {
     const images = randomImages(2);
     const wrong = tf.zeros<tf.Rank.R4>([1, 8, 8, 3]);
     await expectNoLeak(() => smallImageEncoder(params, tiny, images));
-    await expectNoLeak(() => smallImageEncoder(params, tiny, wrong));
-    expect(() => smallImageEncoder(params, tiny, wrong)).toThrow(
-      'smallImageEncoder: expected images of shape [1, 16, 16, 3], received [1, 8, 8, 3].',
-    );
+    await expectNoLeak(() => smallImageEncoder(params, tiny, wrong), {
+      throws: 'smallImageEncoder: expected images of shape [1, 16, 16, 3], received [1, 8, 8, 3].',
+    });
     tf.dispose([images, wrong]);
     disposeParams(params);
   });

@@ -57,7 +57,9 @@ describe.each(['cpu', 'wasm'] as const)('scaledDotProductAttention on %s', (back
       for (const grad of Object.values(grads)) expect(grad.dataSync().some((g) => g !== 0)).toBe(true);
       return { value, grads };
     });
-    await expectNoLeak(() => attention(params, context, x, { heads: 2 })); // throws
+    await expectNoLeak(() => attention(params, context, x, { heads: 2 }), {
+      throws: 'linear: expected x of shape [..., 3], received [2, 4, 5].',
+    });
     tf.dispose([params, x, context, mask]);
   });
 

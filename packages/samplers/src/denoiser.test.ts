@@ -50,8 +50,7 @@ describe('denoiserFromModel', () => {
       SCHEDULE,
       'eps',
     );
-    expect(() => broken(x, 1, STEP)).toThrow('no weights');
-    await expectNoLeak(() => broken(x, 1, STEP));
+    await expectNoLeak(() => broken(x, 1, STEP), { throws: 'no weights' });
     x.dispose();
   });
 
@@ -123,11 +122,11 @@ describe('classifierFreeGuidance', () => {
     await expectNoLeak(() => classifierFreeGuidance(branches, { guidanceScale: 2 })(x, 1, STEP));
     const half: Denoiser<tf.Tensor2D> = () => tf.zeros([2, 3]);
     const guided = classifierFreeGuidance(half, { guidanceScale: 2 });
-    expect(() => guided(x, 1, STEP)).toThrow(
-      'classifierFreeGuidance: expected the denoiser to return shape [4,3], the conditional items and then the ' +
+    await expectNoLeak(() => guided(x, 1, STEP), {
+      throws:
+        'classifierFreeGuidance: expected the denoiser to return shape [4,3], the conditional items and then the ' +
         'unconditional ones, received [2,3].',
-    );
-    await expectNoLeak(() => guided(x, 1, STEP));
+    });
     x.dispose();
   });
 

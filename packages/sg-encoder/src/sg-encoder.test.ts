@@ -256,8 +256,13 @@ describe('encodeSceneGraphs', () => {
     for (const config of [small, { ...small, norm: 'layer', residual: true } as const]) {
       const params = initSgEncoder(config, createRng(1));
       await expectNoLeak(() => encodeSceneGraphs(params, config, packed));
-      await expectNoLeak(() => encodeSceneGraphs(params, { ...config, maxTriples: 1 }, packed));
-      await expectNoLeak(() => encodeSceneGraphs(params, { ...config, objectCount: 2 }, packed));
+      await expectNoLeak(() => encodeSceneGraphs(params, { ...config, maxTriples: 1 }, packed), {
+        throws:
+          'encodeSceneGraphs: graph 0 has 3 triples (its __in_image__ triples included), but the encoder takes 1.',
+      });
+      await expectNoLeak(() => encodeSceneGraphs(params, { ...config, objectCount: 2 }, packed), {
+        throws: 'encodeSceneGraphs: graph 0 has object word 2, but the encoder knows words 0 to 1.',
+      });
       disposeParams(params);
     }
   });

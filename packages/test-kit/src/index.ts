@@ -1,5 +1,5 @@
 export { setupBackend } from './backend';
 export { describeDifference, type Tolerance } from './all-close';
-export { expectNoLeak } from './leaks';
+export { expectNoLeak, type NoLeakOptions } from './leaks';
 export { checkGradients, type CheckGradientsOptions } from './gradients';
 export { readGolden } from './golden';
