@@ -4,26 +4,27 @@ import { forbiddenImports, readProjects } from './tools/layers.mjs';
 
 const BACKENDS = ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-*', '@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu'];
 const TESTS = ['**/*.test.ts', '**/*.bench.ts', '**/bench/**', '**/scripts/**', '**/src/testing/**', '**/*.config.ts'];
+const NODE_ENTRIES = ['src/node.ts', 'src/node/**/*.ts'];
 
 const projects = readProjects();
 
-/** Import rules of one project, for its sources or for its tests. */
-function importRules(project, test) {
-  const paths = forbiddenImports(project, projects, { test });
+/** Import rules of one project: for its sources, its tests, or what it offers under a `node` subpath. */
+function importRules(project, { test = false, node = project.runtime === 'node' } = {}) {
   const patterns = [
+    ...forbiddenImports(project, projects, { test }).map(({ name, message }) => ({ group: [name, `${name}/*`], message })),
     { group: ['@sgdiff/*/src/*', '@sgdiff/*/dist/*', '../../*/src/*'], message: 'Import another package by its name, not its files.' },
   ];
   if (!test && project.layer < 4 && project.scope !== 'test') {
     patterns.push({ group: BACKENDS, message: 'Only apps (and tests) import a backend; libraries use @tensorflow/tfjs-core.' });
   }
-  if (!test && project.runtime !== 'node') {
-    patterns.push({ group: ['node:*', 'fs', 'path'], message: 'This project runs outside Node too.' });
+  if (!test && !node) {
+    patterns.push({ group: ['node:*', 'fs', 'path', '@sgdiff/*/node'], message: 'This project runs outside Node too.' });
   }
-  return ['error', { paths, patterns }];
+  return ['error', { patterns }];
 }
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/node_modules/**', '.nx/**', '.runs/**', '**/.reports/**', '**/out/**', '**/*.mjs', '**/*.cjs'] },
+  { ignores: ['**/dist/**', '**/node_modules/**', '.nx/**', '.runs/**', '**/.reports/**', '**/out/**', 'packages/nn/kernels/**', '**/*.mjs', '**/*.cjs'] },
   ...tseslint.configs.recommended,
   {
     rules: {
@@ -35,17 +36,16 @@ export default tseslint.config(
     },
   },
   ...projects.flatMap((project) => [
-    { files: [`${project.folder}/**/*.ts`], rules: { 'no-restricted-imports': importRules(project, false) } },
+    { files: [`${project.folder}/**/*.ts`], rules: { 'no-restricted-imports': importRules(project) } },
+    {
+      files: NODE_ENTRIES.map((pattern) => `${project.folder}/${pattern}`),
+      rules: { 'no-restricted-imports': importRules(project, { node: true }) },
+    },
     {
       files: TESTS.map((pattern) => `${project.folder}/${pattern}`),
-      rules: { 'no-restricted-imports': importRules(project, true) },
+      rules: { 'no-restricted-imports': importRules(project, { test: true }) },
     },
   ]),
-  // What a package offers under a `node` subpath may use Node.
-  {
-    files: ['packages/*/src/node.ts', 'packages/*/src/node/**/*.ts'],
-    rules: { 'no-restricted-imports': 'off' },
-  },
   { files: ['**/bench/**', '**/scripts/**', 'tools/**'], rules: { 'no-console': 'off' } },
   prettier,
 );

@@ -1,5 +1,5 @@
 // The way in from a fresh clone: needs Node and npm only. Installs with the pinned pnpm when the lockfile
-// or a manifest changed, builds what the task needs, then runs it. Plain ES5-safe head, so that an old Node can say so.
+// or a manifest changed, builds what the task needs, then runs it. The npm scripts start check-node.cjs before it.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -9,10 +9,11 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const cli = join(root, 'apps/train/dist/main.js');
+// Under `npm run -s` npx and pnpm would fail without a word.
+const outspoken = { npm_config_loglevel: 'warn' };
 
-requireNode('20.19.0');
 const [task, ...args] = process.argv.slice(2);
-const tasks = { demo, test, sgdiff, web };
+const tasks = { demo, test, sgdiff, web, build, bench };
 if (!(task in tasks)) fail(`unknown task "${task}", expected one of: ${Object.keys(tasks).join(', ')}.`);
 tasks[task]();
 
@@ -34,9 +35,21 @@ function web() {
 }
 
 function test() {
+  exec('node', 'tools/test.mjs');
+}
+
+function build() {
+  exec('nx', 'run-many', '-t', 'build');
+}
+
+function bench() {
+  exec('nx', 'run-many', '-t', 'bench');
+}
+
+/** Runs a command of the workspace. Through pnpm, so that nx finds it on the path. */
+function exec(...command) {
   install();
-  // Through pnpm, so that nx finds it on the path.
-  exit(run(pnpmCommand(), pnpmArgs(['exec', 'node', 'tools/test.mjs', ...args])));
+  exit(run(pnpmCommand(), pnpmArgs(['exec', ...command, ...args])));
 }
 
 /** Installs once per state of the lockfile and the manifests. */
@@ -45,8 +58,8 @@ function install() {
   const state = installState();
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === state) return;
   process.stderr.write('Installing packages …\n');
-  const quiet = process.env.CI ? [] : ['--reporter=silent'];
-  const done = run(pnpmCommand(), pnpmArgs(['install', '--frozen-lockfile', ...quiet]), { toStderr: true });
+  const command = pnpmArgs(['install', '--frozen-lockfile', '--loglevel=info']);
+  const done = run(pnpmCommand(), command, { toStderr: true, env: outspoken });
   if (done !== 0) fail('installing the packages failed (see above). Is the npm registry reachable?', done);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, state);
@@ -54,7 +67,7 @@ function install() {
 
 function installState() {
   const hash = createHash('sha256');
-  const files = ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json'];
+  const files = ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', 'tools/package.json'];
   for (const group of ['packages', 'apps'])
     for (const name of readdirSync(join(root, group)).sort()) files.push(`${group}/${name}/package.json`);
   for (const file of files) if (existsSync(join(root, file))) hash.update(file).update(readFileSync(join(root, file)));
@@ -70,6 +83,7 @@ function buildCli() {
     cwd: root,
     encoding: 'utf8',
     shell: process.platform === 'win32',
+    env: { ...process.env, ...outspoken },
   });
   if (built.status !== 0) {
     process.stderr.write(`${built.stdout ?? ''}${built.stderr ?? ''}`);
@@ -83,7 +97,7 @@ function newestSource(folder) {
     if (entry.name === 'node_modules' || entry.name === 'dist' || entry.name.startsWith('.')) continue;
     const path = join(folder, entry.name);
     if (entry.isDirectory()) newest = Math.max(newest, newestSource(path));
-    else if (/\.(ts|mjs|json)$/.test(entry.name) && !entry.name.endsWith('.test.ts'))
+    else if (/\.(ts|mjs|json)$/.test(entry.name) && !/\.test\.(ts|mjs)$/.test(entry.name))
       newest = Math.max(newest, statSync(path).mtimeMs);
   }
   return newest;
@@ -97,22 +111,21 @@ function pnpmArgs(rest) {
   return ['--yes', manifest.packageManager, ...rest];
 }
 
-function run(command, commandArgs, { toStderr = false } = {}) {
+function run(command, commandArgs, { toStderr = false, env = {} } = {}) {
   const result = spawnSync(command, commandArgs, {
     cwd: root,
     stdio: ['inherit', toStderr ? 2 : 'inherit', 'inherit'],
     shell: command.endsWith('.cmd'),
-    env: { ...process.env, SGDIFF_CWD: process.env.INIT_CWD ?? process.cwd() },
+    env: {
+      NX_DAEMON: 'false',
+      NX_DEFAULT_OUTPUT_STYLE: 'static', // shows what the targets print, which is what a benchmark is for
+      ...process.env,
+      ...env,
+      SGDIFF_CWD: process.env.INIT_CWD ?? process.cwd(),
+    },
   });
   if (result.error) fail(`could not start ${command}: ${result.error.message}`);
   return result.status ?? 1;
-}
-
-function requireNode(minimum) {
-  const have = process.versions.node.split('.').map(Number);
-  const want = minimum.split('.').map(Number);
-  const older = have[0] !== want[0] ? have[0] < want[0] : have[1] < want[1];
-  if (older) fail(`Node ${minimum} or newer is needed, this is ${process.versions.node}. Install a current Node (nodejs.org) and repeat.`);
 }
 
 function fail(message, code = 1) {

@@ -5,24 +5,19 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** Every project of the workspace: folder, npm name, layer (0 lowest), runtime (any, node, browser), scope. */
+/** Every package and app: folder, npm name, layer (0 lowest), runtime (any, node, browser), scope. */
 export function readProjects() {
   return ['packages', 'apps'].flatMap((group) =>
     readdirSync(join(root, group))
       .filter((name) => existsSync(join(root, group, name, 'package.json')))
-      .map((name) => {
-        const manifest = JSON.parse(readFileSync(join(root, group, name, 'package.json'), 'utf8'));
-        const tags = Object.fromEntries((manifest.nx?.tags ?? []).map((tag) => tag.split(':')));
-        return {
-          folder: `${group}/${name}`,
-          name: manifest.name,
-          layer: Number(tags.layer),
-          runtime: tags.runtime,
-          scope: tags.scope,
-          manifest,
-        };
-      }),
+      .map((name) => readProject(`${group}/${name}`)),
   );
+}
+
+export function readProject(folder) {
+  const manifest = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
+  const tags = Object.fromEntries((manifest.nx?.tags ?? []).map((tag) => tag.split(':')));
+  return { folder, name: manifest.name, layer: Number(tags.layer), runtime: tags.runtime, scope: tags.scope, manifest };
 }
 
 /** Packages whose names a project may not import, and why; test-kit is for tests alone. */

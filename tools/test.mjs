@@ -1,18 +1,19 @@
-// `npm test`: build, types, lint with layer boundaries, and all tests of all packages, through nx (cached per project).
+// `npm test`: build, types, lint with layer boundaries, checks of what would be published, and all tests of all packages,
+// through nx (cached per project).
 // Ends with one line that counts tests.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readProjects } from './layers.mjs';
+import { readProject, readProjects } from './layers.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const nx = join(root, 'node_modules/nx/dist/bin/nx.js');
-const projects = readProjects();
+const projects = [...readProjects(), readProject('tools')];
 const reportOf = (project) => join(root, project.folder, '.reports/test.json');
 
 for (const project of projects) rmSync(reportOf(project), { force: true });
-const failedTargets = ['build', 'typecheck', 'lint', 'test'].filter((target) => {
+const failedTargets = ['build', 'typecheck', 'lint', 'package-check', 'test'].filter((target) => {
   process.stdout.write(`\n== ${target} ==\n`);
   const { status } = spawnSync(process.execPath, [nx, 'run-many', '-t', target, '--parallel=2', '--outputStyle=static'], {
     cwd: root,

@@ -1,7 +1,7 @@
 // One training step (loss, gradients, AdamW) of a small convolutional network, on wasm (one thread) and on tfjs'
 // backend in plain JS. Both run in this process, in turn, each step ended by reading the loss back.
 //
-//   pnpm --filter @sgdiff/nn bench
+//   npm run bench
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, bench, describe } from 'vitest';
 import { setupBackend } from '@sgdiff/test-kit';

@@ -5,7 +5,7 @@ import { ShapeError } from './errors';
 import { initLinear, linear, type LinearParams } from './linear';
 import type { Rng } from './rng';
 import { expectShape } from './shapes';
-import { wasmBatchMatMul } from './wasm-kernels';
+import { hasWasmMultiply, wasmHeadMix, wasmHeadMixOverRows, wasmHeadScores } from './wasm/multiply';
 
 export type AttentionOptions = {
   readonly heads: number;
@@ -87,57 +87,56 @@ export function scaledDotProductAttention(
   return withGradient<tf.Tensor3D>(
     [q, k, v],
     (save) => {
-      const queries = splitHeads(tf.mul(q, scale), heads); // [B h, N, d]
-      const scores = productWithTransposed(queries, k, heads); // [B h, N, M]
+      const queries = tf.mul(q, scale) as tf.Tensor3D;
+      const scores = headScores(queries, k, heads); // [B h, N, M]
       const weights = tf.softmax(mask ? maskScores(scores, mask, heads) : scores);
-      const mixed = product(weights, splitHeads(v, heads)); // [B h, N, d]
+      const mixed = headMix(weights, v, heads); // [B, N, D]
       save(mask ? [queries, k, v, weights, mixed, mask] : [queries, k, v, weights, mixed]);
-      const y = mergeHeads(mixed, heads);
-      return mask ? tf.mul(y, attends(mask)) : y;
+      return mask ? tf.mul(mixed, attends(mask)) : mixed;
     },
     (dy, saved) => {
-      const [queries, k2, v2, weights, mixed] = saved as tf.Tensor3D[];
+      const [queries, k2, v2, weights, mixed] = saved as [tf.Tensor3D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D];
       const mask2 = saved[5] as tf.Tensor2D | undefined;
-      const dMixed = splitHeads(mask2 ? tf.mul(dy, attends(mask2)) : dy, heads); // [B h, N, d]
-      const dWeights = productWithTransposed(dMixed, v2!, heads); // [B h, N, M]
+      const dMixed = (mask2 ? tf.mul(dy, attends(mask2)) : dy) as tf.Tensor3D; // [B, N, D]
+      const dWeights = headScores(dMixed, v2, heads); // [B h, N, M]
       // The mean of dWeights under the weights is also this product, which is smaller.
-      const mean = tf.sum(tf.mul(dMixed, mixed!), -1, true); // [B h, N, 1]
-      const dScores = tf.mul(weights!, tf.sub(dWeights, mean)) as tf.Tensor3D;
-      const dQ = product(dScores, splitHeads(k2!, heads)); // [B h, N, d]
-      const dK = productOfTransposed(dScores, queries!); // [B h, M, d]
-      const dV = productOfTransposed(weights!, dMixed); // [B h, M, d]
-      return [tf.mul(mergeHeads(dQ, heads), scale), mergeHeads(dK, heads), mergeHeads(dV, heads)];
+      const mean = headSums(tf.mul(dMixed, mixed) as tf.Tensor3D, heads); // [B h, N, 1]
+      const dScores = tf.mul(weights, tf.sub(dWeights, mean)) as tf.Tensor3D;
+      const dQ = tf.mul(headMix(dScores, k2, heads), scale);
+      return [dQ, headMixOverRows(dScores, queries, heads), headMixOverRows(weights, dMixed, heads)];
     },
   );
 }
 
-/** `a · b` of each image and head, `[B h, N, M]` and `[B h, M, d]` -> `[B h, N, d]`. */
-function product(a: tf.Tensor3D, b: tf.Tensor3D): tf.Tensor3D {
-  return tf.getBackend() === 'wasm' ? wasmBatchMatMul(a, b) : tf.matMul(a, b);
+/** `q kᵀ` of each head, `[B, N, D]` and `[B, M, D]` -> `[B h, N, M]`. */
+function headScores(q: tf.Tensor3D, k: tf.Tensor3D, heads: number): tf.Tensor3D {
+  if (hasWasmMultiply()) return wasmHeadScores(q, k, heads);
+  return tf.matMul(splitHeads(q, heads), splitHeads(k, heads), false, true);
 }
 
-/** `a · xᵀ`, `[B h, N, d]` and `[B, M, D]` -> `[B h, N, M]`. */
-function productWithTransposed(a: tf.Tensor3D, x: tf.Tensor3D, heads: number): tf.Tensor3D {
-  if (tf.getBackend() !== 'wasm') return tf.matMul(a, splitHeads(x, heads), false, true);
-  return wasmBatchMatMul(a, splitHeadsTransposed(x, heads));
+/** `weights v` of each head, `[B h, N, M]` and `[B, M, D]` -> `[B, N, D]`. */
+function headMix(weights: tf.Tensor3D, v: tf.Tensor3D, heads: number): tf.Tensor3D {
+  if (hasWasmMultiply()) return wasmHeadMix(weights, v, heads);
+  return mergeHeads(tf.matMul(weights, splitHeads(v, heads)), heads);
 }
 
-/** `aᵀ · b`, `[B h, N, M]` and `[B h, N, d]` -> `[B h, M, d]`. */
-function productOfTransposed(a: tf.Tensor3D, b: tf.Tensor3D): tf.Tensor3D {
-  if (tf.getBackend() !== 'wasm') return tf.matMul(a, b, true, false);
-  return wasmBatchMatMul(tf.transpose(a, [0, 2, 1]), b);
+/** `weightsᵀ y` of each head, `[B h, N, M]` and `[B, N, D]` -> `[B, M, D]`. */
+function headMixOverRows(weights: tf.Tensor3D, y: tf.Tensor3D, heads: number): tf.Tensor3D {
+  if (hasWasmMultiply()) return wasmHeadMixOverRows(weights, y, heads);
+  return mergeHeads(tf.matMul(weights, splitHeads(y, heads), true, false), heads);
+}
+
+/** Sums over the width of each head, `[B, N, D]` -> `[B h, N, 1]`. */
+function headSums(x: tf.Tensor3D, heads: number): tf.Tensor3D {
+  const [B, N, D] = x.shape;
+  const sums = tf.sum(tf.reshape(x, [B, N, heads, D / heads]), -1); // [B, N, h]
+  return tf.reshape(tf.transpose(sums, [0, 2, 1]), [B * heads, N, 1]);
 }
 
 /** `[B, N, D]` -> `[B h, N, d]`. */
 function splitHeads(x: tf.Tensor3D, heads: number): tf.Tensor3D {
   const [B, N, D] = x.shape;
   return tf.reshape(tf.transpose(tf.reshape(x, [B, N, heads, D / heads]), [0, 2, 1, 3]), [B * heads, N, D / heads]);
-}
-
-/** `[B, M, D]` -> `[B h, d, M]`. */
-function splitHeadsTransposed(x: tf.Tensor3D, heads: number): tf.Tensor3D {
-  const [B, M, D] = x.shape;
-  return tf.reshape(tf.transpose(tf.reshape(x, [B, M, heads, D / heads]), [0, 2, 3, 1]), [B * heads, D / heads, M]);
 }
 
 /** `[B h, N, d]` -> `[B, N, D]`. */

@@ -1,20 +1,22 @@
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { checkGradients, setupBackend } from '@sgdiff/test-kit';
+import { checkGradients, expectNoLeak, setupBackend } from '@sgdiff/test-kit';
 import { conv2d, createRng, initConv2d, ShapeError } from './index';
 import { exchangedConv2d } from './conv2d';
+import { hasWasmConv3x3 } from './wasm/conv3x3';
 
 const side = fc.integer({ min: 1, max: 7 });
+const channels = fc.oneof(fc.integer({ min: 1, max: 3 }), fc.constantFrom(4, 8, 12));
 const shapes = fc
   .record({
     B: fc.integer({ min: 1, max: 3 }),
     H: side,
     W: side,
-    C: fc.integer({ min: 1, max: 3 }),
-    K: fc.integer({ min: 1, max: 3 }),
-    kernel: fc.integer({ min: 1, max: 4 }),
-    stride: fc.integer({ min: 1, max: 3 }),
+    C: channels,
+    K: channels,
+    kernel: fc.oneof(fc.constant(3), fc.integer({ min: 1, max: 4 })),
+    stride: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 3 })),
     sides: fc.record({ top: fc.nat(4), bottom: fc.nat(4), left: fc.nat(4), right: fc.nat(4) }),
   })
   .filter(
@@ -40,12 +42,12 @@ describe.each(['cpu', 'wasm'] as const)('conv2d on %s', (backend) => {
           );
           const [dx, dw] = gradients([x, weight], dy);
           const { value, grads } = patchProducts(x, weight, dy, stride, sides);
-          expect(ours).toBeAllClose(value, { rtol: 1e-4, atol: 1e-4 }); // sums of up to 150 products
+          expect(ours).toBeAllClose(value, { rtol: 1e-4, atol: 1e-4 }); // sums of up to 400 products
           expect(dx).toBeAllClose(grads[0], { rtol: 1e-4, atol: 1e-4 });
           expect(dw).toBeAllClose(grads[1], { rtol: 1e-4, atol: 1e-4 });
         });
       }),
-      { numRuns: 25 },
+      { numRuns: 60 },
     );
   });
 
@@ -57,6 +59,22 @@ describe.each(['cpu', 'wasm'] as const)('conv2d on %s', (backend) => {
       conv2d({ weight: w as tf.Tensor4D, bias: b as tf.Tensor1D }, a as tf.Tensor4D, { stride: 2 });
     await checkGradients(f, [x, weight, bias!]);
     tf.dispose([weight, bias!, x]);
+  });
+
+  it('leaves nothing behind, and adds the bias, on the way with kernels of our own', async () => {
+    const rng = createRng('own');
+    const params = initConv2d(3, 8, 12, rng);
+    const x = tf.tensor4d(rng.fillNormal(new Float32Array(2 * 5 * 6 * 8)), [2, 5, 6, 8]);
+    await expectNoLeak(() => conv2d(params, x));
+    tf.tidy(() => {
+      const shift = tf.sub(conv2d(params, x), conv2d({ weight: params.weight }, x));
+      expect(shift).toBeAllClose(tf.broadcastTo(params.bias!, [2, 5, 6, 12]), { rtol: 0, atol: 1e-5 });
+    });
+    await checkGradients(
+      (a?: tf.Tensor, w?: tf.Tensor, b?: tf.Tensor) => conv2d({ weight: w as tf.Tensor4D, bias: b as tf.Tensor1D }, a as tf.Tensor4D),
+      [x, params.weight, params.bias!],
+    );
+    tf.dispose([params.weight, params.bias!, x]);
   });
 
   it('says which channels it expected', () => {
@@ -104,3 +122,13 @@ function patchProducts(
   const made = (values: Float64Array, shape: number[]): tf.Tensor => tf.tensor(Float32Array.from(values), shape);
   return { value: made(ys, dy.shape), grads: [made(dxs, x.shape), made(dws, weight.shape)] };
 }
+
+describe('wasm kernels', () => {
+  it('are used for 3 x 3 kernels with stride 1 and channels in fours, on wasm alone', async () => {
+    await setupBackend('wasm');
+    expect([hasWasmConv3x3([3, 3, 4, 8], 1), hasWasmConv3x3([3, 3, 4, 8], 2), hasWasmConv3x3([3, 3, 3, 8], 1)]).toEqual([true, false, false]);
+    expect([hasWasmConv3x3([1, 3, 4, 8], 1), hasWasmConv3x3([3, 3, 4, 6], 1)]).toEqual([false, false]);
+    await setupBackend('cpu');
+    expect(hasWasmConv3x3([3, 3, 4, 8], 1)).toBe(false);
+  });
+});

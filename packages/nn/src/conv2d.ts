@@ -4,7 +4,8 @@ import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
 import { affine, type InitOptions, sumRows, uniformAround } from './linear';
 import type { Rng } from './rng';
-import { wasmSplitFlat } from './wasm-kernels';
+import { hasWasmConv3x3, wasmConv3x3, wasmConv3x3InputGradient, wasmConv3x3WeightGradient } from './wasm/conv3x3';
+import { wasmSplitFlat } from './wasm/split-flat';
 
 /** Weights of a convolution: weight `[kh, kw, C, K]` (HWIO), bias `[K]`. */
 export type Conv2dParams = { readonly weight: tf.Tensor4D; readonly bias?: tf.Tensor1D };
@@ -69,6 +70,7 @@ export function conv2d(params: Conv2dParams, x: tf.Tensor4D, options: Conv2dOpti
  * The convolution with gradients made of forward convolutions, which are the fast kernels: the input
  * gradient is a convolution of `dy` with the flipped kernel, the weight gradient one of `x` with `dy`, with
  * batch and channel axes exchanged. tfjs' own gradients are missing on wasm, slow on webgpu and 12 times slower on cpu.
+ * 3×3 kernels have SIMD kernels of our own on wasm.
  * Exported for its test against the plain gradients.
  */
 export function exchangedConv2d(
@@ -78,18 +80,22 @@ export function exchangedConv2d(
   stride: number,
   sides: Sides,
 ): tf.Tensor4D {
+  const fast = hasWasmConv3x3(weight.shape, stride);
   return withGradient<tf.Tensor4D>(
     bias ? [x, weight, bias] : [x, weight],
     (save) => {
       save([x, weight]);
+      if (fast) return wasmConv3x3(x, weight, bias, sides);
       return tf.fused.conv2d({ x, filter: weight, strides: stride, pad: explicitPadding(sides), bias }); // [B, h, w, K]
     },
     (dy, saved) => {
       const [x2, weight2] = saved as [tf.Tensor4D, tf.Tensor4D];
-      const grads: tf.Tensor[] = [
-        inputGradient(dy, weight2, x2.shape, stride, sides),
-        weightGradient(x2, dy, weight2.shape, stride, sides),
-      ];
+      const grads: tf.Tensor[] = fast
+        ? [wasmConv3x3InputGradient(dy, weight2, sides), wasmConv3x3WeightGradient(x2, dy, sides)]
+        : [
+            inputGradient(dy, weight2, x2.shape, stride, sides),
+            weightGradient(x2, dy, weight2.shape, stride, sides),
+          ];
       if (bias) grads.push(sumRows(tf.reshape(dy, [-1, dy.shape[3]])));
       return grads;
     },

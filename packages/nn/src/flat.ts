@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { wasmSplitFlat } from './wasm-kernels';
+import { wasmSplitFlat } from './wasm/split-flat';
 
 type FlatCopy = { readonly flat: tf.Tensor1D; readonly dataIds: readonly object[] };
 

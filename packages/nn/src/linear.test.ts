@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { setupBackend } from '@sgdiff/test-kit';
 import { createRng, geglu, gelu, groupNormSilu, initGeglu, initLinear, linear, ShapeError } from './index';
-import { productOverRows, sumRows, transposeRows } from './linear';
+import { productOverRows, sumRows } from './linear';
 
 const normal = (name: string, ...shape: number[]): tf.Tensor =>
   tf.tensor(createRng(name).fillNormal(new Float32Array(shape.reduce((a, b) => a * b))), shape);
@@ -42,11 +42,10 @@ describe('with many rows on wasm', () => {
     [1056, 3],
     [997, 2],
     [512 * 9, 4],
-  ])('sumRows, transposeRows and productOverRows agree with plain ops on %d rows', (N, O) => {
+  ])('sumRows and productOverRows agree with plain ops on %d rows', (N, O) => {
     tf.tidy(() => {
       const x = normal('x', N, O) as tf.Tensor2D;
       const y = normal('y', N, 4) as tf.Tensor2D;
-      expect(transposeRows(x)).toBeAllClose(tf.transpose(x), { rtol: 0, atol: 0 });
       expect(sumRows(x)).toBeAllClose(tf.sum(x, 0), { rtol: 1e-4, atol: 1e-3 }); // sums of up to 4608 normals
       expect(productOverRows(x, y)).toBeAllClose(tf.matMul(x, y, true, false), { rtol: 1e-4, atol: 1e-3 });
     });

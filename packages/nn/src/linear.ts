@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
 import type { Rng } from './rng';
+import { hasWasmMultiply, wasmMultiply, wasmMultiplyOverRows, wasmMultiplyTransposed } from './wasm/multiply';
 
 /** Weights of a linear layer: weight `[I, O]` (the transpose of PyTorch's), bias `[O]`. */
 export type LinearParams = { readonly weight: tf.Tensor2D; readonly bias?: tf.Tensor1D };
@@ -63,21 +64,18 @@ export function affine(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor1D | unde
 
 /** `a · b (+ bias)`, `[N, I]` and `[I, O]` -> `[N, O]`. */
 export function multiplyAdd(a: tf.Tensor2D, b: tf.Tensor2D, bias: tf.Tensor1D | undefined): tf.Tensor2D {
-  if (tf.getBackend() === 'wasm') return tf.fused.matMul({ a, b, bias }) as tf.Tensor2D;
+  if (hasWasmMultiply()) return wasmMultiply(a, b, bias);
   return bias ? tf.add(tf.matMul(a, b), bias) : tf.matMul(a, b);
 }
 
 /** `a · bᵀ`, `[N, O]` and `[I, O]` -> `[N, I]`. */
 export function timesTransposed(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
-  return tf.getBackend() === 'wasm' ? tf.matMul(a, tf.transpose(b)) : tf.matMul(a, b, false, true);
+  return hasWasmMultiply() ? wasmMultiplyTransposed(a, b) : tf.matMul(a, b, false, true);
 }
 
 /** `aᵀ · b`, `[N, I]` and `[N, O]` -> `[I, O]`. */
 export function productOverRows(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
-  if (tf.getBackend() !== 'wasm') return tf.matMul(a, b, true, false);
-  // XNNPACK first packs the second factor, which takes longer than the product: it should be the smaller one.
-  if (a.shape[1] < b.shape[1]) return tf.transpose(tf.matMul(transposeRows(b), a) as tf.Tensor2D);
-  return tf.matMul(transposeRows(a), b);
+  return hasWasmMultiply() ? wasmMultiplyOverRows(a, b) : tf.matMul(a, b, true, false);
 }
 
 /**
@@ -90,17 +88,6 @@ export function sumRows(x: tf.Tensor2D): tf.Tensor1D {
   if (run < 8) return tf.sum(x, 0);
   const means = tf.avgPool(tf.reshape(x, [N / run, 1, run, O]) as tf.Tensor4D, [1, run], 1, 'valid'); // [N / run, 1, 1, O]
   return tf.mul(sumRows(tf.reshape(means, [N / run, O])), run);
-}
-
-/**
- * `[N, O]` -> `[O, N]`. On wasm in two steps: tfjs writes a long matrix column by column across the whole memory,
- * blocks of 32 rows stay in the cache (5 times faster).
- */
-export function transposeRows(x: tf.Tensor2D): tf.Tensor2D {
-  const [N, O] = x.shape;
-  if (tf.getBackend() !== 'wasm' || N % 32 !== 0 || N < 256) return tf.transpose(x);
-  const blocks = tf.transpose(tf.reshape(x, [N / 32, 32, O]) as tf.Tensor3D, [0, 2, 1]); // [N / 32, O, 32]
-  return tf.reshape(tf.transpose(blocks, [1, 0, 2]), [O, N]);
 }
 
 function asMatrix(x: tf.Tensor, width: number): tf.Tensor2D {

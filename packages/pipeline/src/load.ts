@@ -190,7 +190,7 @@ async function requireBackend(): Promise<void> {
   } catch (cause) {
     throw new RequestError(
       `loadPipeline: expected a TensorFlow.js backend, received none (${(cause as Error).message.replace(/\.$/, '')}). ` +
-        `Import one in the app, e.g. '@tensorflow/tfjs-backend-wasm'.`,
+        `Import one in the app, e.g. '@tensorflow/tfjs-backend-wasm', in a browser with its setWasmPaths.`,
       { cause },
     );
   }

@@ -6,6 +6,6 @@ it('asks for a backend where the app has brought none', async () => {
     name: 'RequestError',
     message:
       'loadPipeline: expected a TensorFlow.js backend, received none (No backend found in registry). ' +
-      "Import one in the app, e.g. '@tensorflow/tfjs-backend-wasm'.",
+      "Import one in the app, e.g. '@tensorflow/tfjs-backend-wasm', in a browser with its setWasmPaths.",
   });
 });
