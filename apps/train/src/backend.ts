@@ -25,6 +25,12 @@ export type BackendRequest = { readonly backend?: string; readonly threads?: num
 const MAX_WASM_THREADS = 4;
 
 /**
+ * Nearly all time goes into the kernels of @sgdiff/nn, which use one thread; tfjs' pool splits the rest, which is too
+ * short to gain by it (docs/performance.md). Training uses more cores with --workers.
+ */
+const DEFAULT_WASM_THREADS = 1;
+
+/**
  * Brings a backend up: the one asked for, else the best available (the native `tensorflow` add-on where it is
  * installed, then wasm).
  *
@@ -57,7 +63,8 @@ export function isBackend(name: string): name is BackendName {
   return (BACKENDS as readonly string[]).includes(name);
 }
 
-async function start(name: BackendName, reason: string, threads = availableParallelism()): Promise<BackendChoice> {
+async function start(name: BackendName, reason: string, wanted: number | undefined): Promise<BackendChoice> {
+  const threads = wanted ?? (name === 'wasm' ? DEFAULT_WASM_THREADS : availableParallelism());
   if (!Number.isInteger(threads) || threads < 1) {
     throw new CliError(`--threads must be a whole number from 1, received ${threads}.`);
   }

@@ -277,7 +277,7 @@ function common(command: Command): Command {
 function backend(command: Command): Command {
   return command
     .option('--backend <name>', `one of ${BACKENDS.join(', ')}; the best available unless given`)
-    .option('--threads <count>', 'threads of the wasm and tensorflow backends', wholeFromOne);
+    .option('--threads <count>', 'threads within an operation: 1 for wasm, all cores for tensorflow unless given', wholeFromOne);
 }
 
 function terminalOf(options: CommonOptions): Terminal {
