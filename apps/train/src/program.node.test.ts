@@ -158,6 +158,19 @@ describe('the whole chain', () => {
   );
 
   it(
+    'generate draws the same picture with threads, whose memory is shared',
+    async () => {
+      const settings = ['--model', 'model', '--backend', 'wasm', '--threads', '2', '--seed', '7', '--steps', '2'];
+      const { code, stderr } = await runCommand(folder, ['generate', 'my-graph.json', ...settings, '--out', 'threads']);
+      expect(stderr).toContain('backend: wasm, 2 threads (asked for)\n');
+      expect(code).toBe(0);
+      const pixels = (path: string): Uint8Array => new Uint8Array(decode(readFileSync(at(path))).data);
+      expect(pixels('threads/my-graph.png')).toEqual(pixels('out/my-graph.png'));
+    },
+    TIMEOUT,
+  );
+
+  it(
     'generate goes on with one thread, and says why, where threads do not start',
     async () => {
       const args = ['generate', 'sheep', '--model', 'model', '--backend', 'wasm', '--threads', '2', '--steps', '1', '--out', 'alone'];
