@@ -7,6 +7,9 @@ import { DEFAULT_MODEL, loadModel } from '../model';
 import type { Terminal } from '../terminal';
 import { drawGraphs, readGraphs, reportDrawing } from './generate';
 
+/** One whose series is easy to follow; others draw other scenes. */
+const SEED = 14;
+
 /** Draws the series of sg2im's Figure 6 with the model that ships. */
 export async function demo(out: string, backend: BackendChoice, terminal: Terminal): Promise<void> {
   const begun = performance.now();
@@ -16,7 +19,7 @@ export async function demo(out: string, backend: BackendChoice, terminal: Termin
   try {
     const graphs = readGraphs(file, file, pipeline.vocabulary, pipeline.maxTriples);
     const names = graphs.map((_, i) => `figure-6-${i + 1}`);
-    const drawn = await drawGraphs(pipeline, graphs, names, { out, strip: 'figure-6.png', seed: 0 }, terminal);
+    const drawn = await drawGraphs(pipeline, graphs, names, { out, strip: 'figure-6.png', seed: SEED }, terminal);
     reportDrawing(drawn, graphs, backend, (performance.now() - begun) / 1000, terminal);
   } finally {
     pipeline.dispose();
