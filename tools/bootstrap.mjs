@@ -1,10 +1,10 @@
 // The way in from a fresh clone: needs Node and npm only. Installs with the pinned pnpm when the lockfile
 // or a manifest changed, builds what the task needs, then runs it. The npm scripts start check-node.cjs before it.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -12,54 +12,61 @@ const cli = join(root, 'apps/train/dist/main.js');
 // Under `npm run -s` npx and pnpm would fail without a word.
 const outspoken = { npm_config_loglevel: 'warn' };
 
+const userFolder = process.env.INIT_CWD ?? process.cwd();
 const [task, ...args] = process.argv.slice(2);
 const tasks = { demo, test, sgdiff, web, build, bench };
 if (!(task in tasks)) fail(`unknown task "${task}", expected one of: ${Object.keys(tasks).join(', ')}.`);
-tasks[task]();
+await tasks[task]();
 
-function demo() {
-  install();
+async function demo() {
+  await command('demo', ...args);
+}
+
+async function sgdiff() {
+  await command(...args);
+}
+
+/** Goes on as the command, in this process: a signal to npm reaches the one that has to save. */
+async function command(...argv) {
+  await install();
   buildCli();
-  exit(run(process.execPath, [cli, 'demo', ...args]));
+  process.argv.splice(1, Infinity, cli, ...argv);
+  process.env.SGDIFF_CWD = userFolder;
+  process.chdir(root);
+  await import(pathToFileURL(cli).href);
 }
 
-function sgdiff() {
-  install();
-  buildCli();
-  exit(run(process.execPath, [cli, ...args]));
+async function web() {
+  await install();
+  exit(await run(pnpmCommand(), pnpmArgs(['--filter', '@sgdiff/web-demo', 'run', 'dev', ...args])));
 }
 
-function web() {
-  install();
-  exit(run(pnpmCommand(), pnpmArgs(['--filter', '@sgdiff/web-demo', 'run', 'dev', ...args])));
+async function test() {
+  await exec('node', 'tools/test.mjs');
 }
 
-function test() {
-  exec('node', 'tools/test.mjs');
+async function build() {
+  await exec('nx', 'run-many', '-t', 'build');
 }
 
-function build() {
-  exec('nx', 'run-many', '-t', 'build');
-}
-
-function bench() {
-  exec('nx', 'run-many', '-t', 'bench');
+async function bench() {
+  await exec('nx', 'run-many', '-t', 'bench');
 }
 
 /** Runs a command of the workspace. Through pnpm, so that nx finds it on the path. */
-function exec(...command) {
-  install();
-  exit(run(pnpmCommand(), pnpmArgs(['exec', ...command, ...args])));
+async function exec(...command) {
+  await install();
+  exit(await run(pnpmCommand(), pnpmArgs(['exec', ...command, ...args])));
 }
 
 /** Installs once per state of the lockfile and the manifests. */
-function install() {
+async function install() {
   const stamp = join(root, 'node_modules/.sgdiff-installed');
   const state = installState();
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === state) return;
   process.stderr.write('Installing packages …\n');
   const command = pnpmArgs(['install', '--frozen-lockfile', '--loglevel=info']);
-  const done = run(pnpmCommand(), command, { toStderr: true, env: outspoken });
+  const done = await run(pnpmCommand(), command, { toStderr: true, env: outspoken });
   if (done !== 0) fail('installing the packages failed (see above). Is the npm registry reachable?', done);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, state);
@@ -112,7 +119,7 @@ function pnpmArgs(rest) {
 }
 
 function run(command, commandArgs, { toStderr = false, env = {} } = {}) {
-  const result = spawnSync(command, commandArgs, {
+  const child = spawn(command, commandArgs, {
     cwd: root,
     stdio: ['inherit', toStderr ? 2 : 'inherit', 'inherit'],
     shell: command.endsWith('.cmd'),
@@ -121,11 +128,20 @@ function run(command, commandArgs, { toStderr = false, env = {} } = {}) {
       NX_DEFAULT_OUTPUT_STYLE: 'static', // shows what the targets print, which is what a benchmark is for
       ...process.env,
       ...env,
-      SGDIFF_CWD: process.env.INIT_CWD ?? process.cwd(),
+      SGDIFF_CWD: userFolder,
     },
   });
-  if (result.error) fail(`could not start ${command}: ${result.error.message}`);
-  return result.status ?? 1;
+  // Nothing is left running behind: the terminal sends Ctrl-C to the child as well, other signals are passed on.
+  const wait = () => undefined;
+  const forward = (signal) => child.kill(signal);
+  process.on('SIGINT', wait).on('SIGTERM', forward).on('SIGHUP', forward);
+  return new Promise((resolve) => {
+    child.on('error', (error) => fail(`could not start ${command}: ${error.message}`));
+    child.on('close', (code) => {
+      process.off('SIGINT', wait).off('SIGTERM', forward).off('SIGHUP', forward);
+      resolve(code ?? 1);
+    });
+  });
 }
 
 function fail(message, code = 1) {

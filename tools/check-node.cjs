@@ -1,4 +1,5 @@
-// Says so when Node is too old for the rest, which then could not even be parsed: the npm scripts start it first.
+// Starts bootstrap.mjs, or says that Node is too old for it: then it could not even be parsed. The npm scripts are this one
+// command each: between two, the shell would end at Ctrl-C and leave a training run behind.
 // Plain ES5, and a test keeps `range` the same as `engines` in every manifest.
 var range = '^20.19.0 || >=22.12.0';
 
@@ -22,5 +23,7 @@ if (require.main === module) {
   if (problem) {
     console.error('sgdiff: ' + problem);
     process.exit(1);
+  } else {
+    require('./start.cjs');
   }
 }

@@ -225,7 +225,7 @@ describe('other commands', () => {
     [
       'edit a picture that holds no record',
       ['edit', 'plain.json', '--change', 'sheep -> zebra'],
-      () => `${at('plain.json')}: Request record: format: expected 1, received nothing. Use the version of @sgdiff/pipeline that wrote it.`,
+      () => `${at('plain.json')}: Request record: expected the record of one picture, received an object without "format". Take the record that @sgdiff/pipeline gave with the picture.`,
     ],
     [
       'edit a file that is no picture',

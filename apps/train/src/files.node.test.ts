@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CliError } from './errors';
-import { readUserText, requireWritableFolder, userPath, writeFileAtomic } from './files';
+import { lockFolder, readUserText, requireWritableFolder, userPath, writeFileAtomic } from './files';
 import { temporaryFolder } from './testing/temporary-folder';
 
 const root = temporaryFolder();
@@ -67,6 +67,25 @@ describe('paths and texts of the user', () => {
   it('are refused when there is no such file', () => {
     const path = join(folder, 'none');
     expect(() => readUserText(path, 'The graph file')).toThrow(new CliError(`The graph file ${path} does not exist. Check the path.`));
+    expect(existsSync(path)).toBe(false);
+  });
+});
+
+describe('lockFolder', () => {
+  it('keeps a folder from another process while that runs, and from none afterwards', () => {
+    const folder = join(root, 'locked');
+    const path = join(folder, 'lock');
+    const release = lockFolder(folder);
+    expect(readFileSync(path, 'utf8')).toBe(String(process.pid));
+    release();
+    expect(existsSync(path)).toBe(false);
+    writeFileSync(path, String(process.ppid)); // one that runs
+    expect(() => lockFolder(folder)).toThrow(
+      new CliError(`${folder} is in use by another sgdiff (process ${process.ppid}). Wait for it, stop it, or take another --run.`),
+    );
+    expect(readFileSync(path, 'utf8')).toBe(String(process.ppid));
+    writeFileSync(path, '999999999'); // one that was killed
+    lockFolder(folder)();
     expect(existsSync(path)).toBe(false);
   });
 });

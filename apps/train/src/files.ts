@@ -57,6 +57,31 @@ export function requireWritableFolder(path: string): void {
   }
 }
 
+/**
+ * Keeps the folder for this process until the result is called. A lock that a killed process left does not count.
+ *
+ * @throws CliError if another process that still runs has it.
+ */
+export function lockFolder(folder: string): () => void {
+  ensureFolder(folder);
+  const path = join(folder, 'lock');
+  const holder = existsSync(path) ? Number(readFileSync(path, 'utf8')) : undefined;
+  if (holder !== undefined && holder !== process.pid && isRunning(holder)) {
+    throw new CliError(`${folder} is in use by another sgdiff (process ${holder}). Wait for it, stop it, or take another --run.`);
+  }
+  writeFileAtomic(path, String(process.pid));
+  return () => rmSync(path, { force: true });
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
 /** The text of a file the user named. */
 export function readUserText(path: string, what: string): string {
   if (!existsSync(path)) throw new CliError(`${what} ${path} does not exist. Check the path.`);

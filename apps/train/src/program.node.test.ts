@@ -77,6 +77,28 @@ describe('the whole chain', () => {
   );
 
   it(
+    'train refuses data of another config, and more training of what the diffusion stands on',
+    async () => {
+      const config = tinyRunConfig();
+      writeFileSync(at('other.json'), JSON.stringify({ ...config, data: { ...config.data, seed: 9, train: 9 } }));
+      const other = await runCommand(folder, ['train', 'detector', '--run', 'run', '--config', 'other.json', '--backend', 'cpu', '--resume']);
+      expect(other.code).toBe(1);
+      expect(other.stderr).toContain(
+        `sgdiff: ${at('run/data')} holds other data than the config asks for:\n  data.seed: was 1, is 9\n  data.train: was 8, is 9\n` +
+          'Give the --config that it was prepared with, or take another --run.\n',
+      );
+      writeFileSync(at('longer.json'), JSON.stringify({ ...config, autoencoder: { ...config.autoencoder, steps: 5 } }));
+      const longer = await runCommand(folder, ['train', 'autoencoder', '--run', 'run', '--config', 'longer.json', '--backend', 'cpu', '--resume']);
+      expect(longer.code).toBe(1);
+      expect(longer.stderr).toContain(
+        'sgdiff: "autoencoder" has 3 of 5 steps, but "diffusion" was begun on its weights as they are. ' +
+          `Train it further in another --run, or remove ${at('run/diffusion')} first.\n`,
+      );
+    },
+    TIMEOUT,
+  );
+
+  it(
     'train refuses to split a batch whose items are compared with each other',
     async () => {
       const { code, stderr } = await runCommand(folder, ['train', 'pretrain', ...RUN, '--backend', 'cpu', '--workers', '2', '--resume']);

@@ -1,4 +1,5 @@
 import { basename, dirname, join } from 'node:path';
+import { version } from '../package.json';
 import { loadPipeline, SAMPLERS } from '@sgdiff/pipeline';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS, startBackend, type BackendChoice } from './backend';
@@ -35,6 +36,7 @@ type BackendOptions = CommonOptions & { backend?: string; threads?: number };
 export function buildProgram(): Command {
   const program = new Command('sgdiff')
     .description('Scene graph in, picture out: prepare data, train, generate, edit, evaluate.')
+    .version(version)
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'sgdiff: ')) })
     .showHelpAfterError('(--help shows what is possible)');
 
@@ -113,10 +115,11 @@ export function buildProgram(): Command {
           const target = join(out, `${basename(path).replace(/\.(png|json)$/, '')}-replay.png`);
           requireWritableFolder(out);
           requireNotOverwritten([target]);
+          const drawingBegun = performance.now();
           const picture = await interruptible((signal) => pipeline.replay(record, { signal }));
-          const seconds = (performance.now() - begun) / 1000;
+          const seconds = (performance.now() - drawingBegun) / 1000;
           const images = [{ path: writePicture(target, picture), seed: picture.record.seed, seconds }];
-          reportDrawing({ images }, [picture.record.graph], choice, seconds, terminal);
+          reportDrawing({ images }, [picture.record.graph], choice, (performance.now() - begun) / 1000, terminal);
           return;
         }
         const graphs = readGraphs(input, userPath(input), pipeline.vocabulary, pipeline.maxTriples);
@@ -156,10 +159,11 @@ export function buildProgram(): Command {
       const pipeline = await loadModel(options.model);
       try {
         const graph = options.change.reduce((changed, change) => applyChange(changed, change, pipeline.vocabulary), record.graph);
+        const drawingBegun = performance.now();
         const picture = await interruptible((signal) => pipeline.edit(record, graph, { signal }));
-        const seconds = (performance.now() - begun) / 1000;
+        const seconds = (performance.now() - drawingBegun) / 1000;
         const images = [{ path: writePicture(out, picture), seed: record.seed, seconds }];
-        reportDrawing({ images }, [graph], choice, seconds, terminal);
+        reportDrawing({ images }, [graph], choice, (performance.now() - begun) / 1000, terminal);
       } finally {
         pipeline.dispose();
       }

@@ -25,7 +25,8 @@ export function createTerminal(options: { json: boolean }): Terminal {
   return {
     json,
     say: (line) => (json ? process.stderr : process.stdout).write(`${line}\n`),
-    note: (line) => process.stderr.write(`${line}\n`),
+    // What a progress bar left of its line goes first.
+    note: (line) => process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[K' : ''}${line}\n`),
     result: (value) => {
       if (json) process.stdout.write(`${JSON.stringify(value)}\n`);
     },

@@ -31,6 +31,9 @@ export function parseRecord(value: unknown): RequestRecord {
   if (!isObject(value))
     throw new RequestError(`Request record: expected an object, received ${describe(value)}. ${REMEDY}`);
   const record = value;
+  if (record['format'] === undefined) {
+    throw new RequestError(`Request record: expected the record of one picture, received an object without "format". ${REMEDY}`);
+  }
   if (record['format'] !== 1) {
     throw new RequestError(
       `Request record: format: expected 1, received ${describe(record['format'])}. Use the version of @sgdiff/pipeline that wrote it.`,

@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pictureBookVocabulary } from '@sgdiff/datasets';
 import { disposeParams, paramsToSafetensors, type ParamTree } from '@sgdiff/nn';
@@ -5,6 +6,7 @@ import { MODEL_FORMAT, type ModelFile, type ModelManifest } from '@sgdiff/pipeli
 import { vocabularyToJson } from '@sgdiff/sg-schema';
 import type { PictureBookConfig } from '../configs/config';
 import { differences } from '../configs/differences';
+import { requireData } from '../data/picture-store';
 import { CliError } from '../errors';
 import { requireWritableFolder, sha256, writeFileAtomic } from '../files';
 import { hasStage, readStageRecord, STAGES, type RunFolder, type StageName, type StageRecord } from '../run-folder';
@@ -18,7 +20,13 @@ export async function exportModel(config: PictureBookConfig, run: RunFolder, out
   if (!records.has('detector')) terminal.note('No trained detector: the model can draw, but its graph compliance cannot be measured.');
   requireTrainedConfig(config, records);
   requireSameFrozenParts(run, records);
+  if (existsSync(run.data)) requireData(run.data, config.data);
+  for (const { stage, step, steps } of records.values()) {
+    if (step < steps) terminal.note(`Note: "${stage}" stopped at step ${step} of ${steps}.`);
+  }
+  if (name.trim() === '') throw new CliError('--name is empty. Give the model a name.');
   requireWritableFolder(out);
+  requireModelFolder(out);
   const files: Record<string, ModelFile> = {};
   const write = (file: string, bytes: Uint8Array): void => {
     writeFileAtomic(join(out, file), bytes);
@@ -93,4 +101,10 @@ function requireSameFrozenParts(run: RunFolder, records: ReadonlyMap<StageName, 
     `${run.path}: these weights are not the ones that "diffusion" was trained on:\n${changed.join('\n')}\n` +
       'Train "diffusion" anew on them, or bring the old ones back.',
   );
+}
+
+/** A folder of something else is not mixed with a model. */
+function requireModelFolder(out: string): void {
+  if (!existsSync(out) || readdirSync(out).length === 0 || existsSync(join(out, 'model.json'))) return;
+  throw new CliError(`${out} holds files that are no model. Choose another folder with --out.`);
 }

@@ -23,6 +23,8 @@ export type DrawnPicture = { readonly path: string; readonly seed: number; reado
 
 /** Reads graphs from a JSON file (one or a list, sg2im's form), or from text like `sheep standing on grass; tree behind sheep`. */
 export function readGraphs(input: string, path: string, vocabulary: Vocabulary, maxTriples: number): readonly SceneGraph[] {
+  if (input.trim() === '') throw new CliError('The graph is empty. Give a file, or words such as "sheep standing on grass".');
+  if (extname(input) === '.png') throw new CliError(`${path} is a picture. Add --replay to draw it again, or change it with "sgdiff edit".`);
   const isWord = /^[^\\/.]+$/.test(input);
   if (!existsSync(path) && (isWord || (/\s/.test(input) && extname(input) !== '.json'))) {
     const where = /\s/.test(input) ? `The graph "${input}"` : `"${input}" is not a file, and as a graph`;

@@ -1,8 +1,9 @@
+import { existsSync } from 'node:fs';
 import type { BackendChoice } from '../backend';
 import type { PictureBookConfig } from '../configs/config';
 import { disposeParams, type ParamTree } from '@sgdiff/nn';
 import { CliError } from '../errors';
-import { writeStage, type RunFolder, type StageName } from '../run-folder';
+import { hasStage, readStageRecord, writeStage, type RunFolder, type StageName } from '../run-folder';
 import { openStage, type OpenStage } from '../stages/open-stage';
 import type { Terminal } from '../terminal';
 import { startWorkers } from '../training/data-parallel';
@@ -20,12 +21,24 @@ export type TrainOptions = {
 
 /** Trains one stage of a run and leaves its weights in the run's folder. */
 export async function train(name: StageName, config: PictureBookConfig, run: RunFolder, options: TrainOptions): Promise<void> {
+  requireNothingStandsOn(name, config, run);
   const open: OpenStage<ParamTree> = await openStage(name, config, run, options.terminal);
   try {
     await runAndWrite(name, open, config, run, options);
   } finally {
     open.dispose();
   }
+}
+
+/** More training of a part that the U-Net was trained on would make that U-Net worthless. */
+function requireNothingStandsOn(name: StageName, config: PictureBookConfig, run: RunFolder): void {
+  if ((name !== 'autoencoder' && name !== 'pretrain') || !hasStage(run, name) || !existsSync(run.stage('diffusion'))) return;
+  const { step } = readStageRecord(run, name);
+  if (step >= config[name].steps) return; // writes the same weights again
+  throw new CliError(
+    `"${name}" has ${step} of ${config[name].steps} steps, but "diffusion" was begun on its weights as they are. ` +
+      `Train it further in another --run, or remove ${run.stage('diffusion')} first.`,
+  );
 }
 
 async function runAndWrite(

@@ -1,6 +1,7 @@
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Box, SceneGraph } from '@sgdiff/sg-schema';
+import { differences } from '../configs/differences';
 import { CliError } from '../errors';
 import { readOwnJson } from '../files';
 
@@ -51,6 +52,17 @@ export function readManifest(folder: string, file = 'manifest.json'): StoreManif
     throw new CliError(`${path}: expected format 1, received ${String(manifest.format)}. ${REMEDY}`);
   }
   return manifest;
+}
+
+/** What is prepared must be what the config says. @throws CliError naming what differs. */
+export function requireData(folder: string, config: Readonly<Record<'seed' | 'size' | Split, number>>): void {
+  const { seed, size, splits } = readManifest(folder);
+  const changed = differences({ seed, size, ...splits }, { ...config }, 'data');
+  if (changed.length === 0) return;
+  throw new CliError(
+    `${folder} holds other data than the config asks for:\n${changed.join('\n')}\n` +
+      'Give the --config that it was prepared with, or take another --run.',
+  );
 }
 
 export function openStore(folder: string, split: Split, limit = Infinity): PictureStore {

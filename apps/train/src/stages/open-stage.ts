@@ -8,7 +8,7 @@ import type { SceneGraph } from '@sgdiff/sg-schema';
 import * as tf from '@tensorflow/tfjs-core';
 import type { PictureBookConfig } from '../configs/config';
 import { readPictures } from '../data/batches';
-import { openStore, type PictureStore } from '../data/picture-store';
+import { openStore, requireData, type PictureStore } from '../data/picture-store';
 import { CliError } from '../errors';
 import { readStageRecord, readStageWeights, stageHash, type RunFolder, type StageName } from '../run-folder';
 import type { Terminal } from '../terminal';
@@ -34,13 +34,14 @@ export async function openStage(
   run: RunFolder,
   terminal: Terminal,
 ): Promise<OpenStage<ParamTree>> {
+  requireData(run.data, config.data);
   switch (name) {
     case 'autoencoder':
       return erased(openAutoencoder(config, run));
     case 'pretrain':
       return erased(openPretrain(config, run, terminal));
     case 'detector':
-      return erased(openDetector(config, run));
+      return erased(openDetector(config, run, terminal));
     case 'diffusion':
       return erased(await openDiffusion(config, run, terminal));
   }
@@ -75,12 +76,15 @@ function openPretrain(config: PictureBookConfig, run: RunFolder, terminal: Termi
   };
 }
 
-function openDetector(config: PictureBookConfig, run: RunFolder): OpenStage<DetectorParams> {
+function openDetector(config: PictureBookConfig, run: RunFolder, terminal: Terminal): OpenStage<DetectorParams> {
   const stores = [openStore(run.data, 'detector'), openStore(run.data, 'validation')];
   const model = pictureBookDetector(config);
   return {
     stage: detectorStage(config.detector, model, stores[0]),
-    facts: async (params) => ({ thresholds: await calibrate(params, model, stores[1]) }),
+    async facts(params) {
+      terminal.note('detector: choosing its thresholds on the validation split …');
+      return { thresholds: await calibrate(params, model, stores[1]) };
+    },
     dispose: () => stores.forEach((store) => store.dispose()),
   };
 }

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -152,6 +152,13 @@ describe('runStage', () => {
     expect(terminal.lines[0]).toBe(`No checkpoint in ${join(folder, 'checkpoints')}: starting from the beginning.`);
   });
 
+  it('is refused while another process trains in the folder', async () => {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'lock'), String(process.ppid));
+    await expectNoLeak(() => runStage(toyStage(), options()), { throws: `${folder} is in use by another sgdiff (process ${process.ppid}).` });
+    expect(readdirSync(folder)).toEqual(['lock']);
+  });
+
   it('ends after so many minutes, saved', async () => {
     const run = await numbersAfter(toyStage(), options({ maxMinutes: 1e-9 }));
     expect(run).toMatchObject({ step: 0, finished: false });
@@ -234,8 +241,12 @@ describe('runStage', () => {
   it('continues with more steps and another rate, in whatever order the config is written', async () => {
     await numbersAfter(toyStage({ steps: 2 }));
     const config = { steps: 4, optimiser: { learningRate: 0.01 }, data: { seed: 5 }, features: 3 };
-    const { step, finished } = await numbersAfter(toyStage({ steps: 4, config }), options({ resume: true }));
+    const terminal = silentTerminal();
+    const { step, finished } = await numbersAfter(toyStage({ steps: 4, config }), options({ resume: true, terminal }));
     expect({ step, finished }).toEqual({ step: 4, finished: true });
+    expect(terminal.lines[0]).toBe(
+      'Other settings than before:\n  toy.steps: was 40, is 4\n  toy.optimiser: was not there, is {"learningRate":0.01}',
+    );
   });
 
   it('drops log lines past the checkpoint, so that no piece of the curve is doubled', async () => {

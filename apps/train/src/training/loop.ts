@@ -4,7 +4,7 @@ import { cloneParams, disposeParams, toVariables, valueAndGrads, type ParamTree 
 import * as tf from '@tensorflow/tfjs-core';
 import { differences } from '../configs/differences';
 import { CliError } from '../errors';
-import { ensureFolder, writeFileAtomic } from '../files';
+import { ensureFolder, lockFolder, writeFileAtomic } from '../files';
 import { formatDuration, type Terminal } from '../terminal';
 import { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint';
 import { WHOLE_BATCH, type BatchPart, type Workers } from './data-parallel';
@@ -58,12 +58,25 @@ export type RunResult<T extends ParamTree> = {
 };
 
 const LOG_EVERY = 20;
+/** Ctrl-C, `kill`, and a terminal that is closed. */
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
  * Trains a stage: gradients, clipping, AdamW, moving average, loss log, report, checkpoints.
  * Ctrl-C (or SIGTERM) ends after the step in hand, saves and returns with `finished: false`.
+ *
+ * @throws CliError while another process trains in the folder, and for a run that cannot be continued.
  */
 export async function runStage<T extends ParamTree>(stage: Stage<T>, options: RunOptions): Promise<RunResult<T>> {
+  const release = lockFolder(options.folder);
+  try {
+    return await runLocked(stage, options);
+  } finally {
+    release();
+  }
+}
+
+async function runLocked<T extends ParamTree>(stage: Stage<T>, options: RunOptions): Promise<RunResult<T>> {
   const { folder, terminal } = options;
   const checkpoints = join(folder, 'checkpoints');
   const logPath = join(folder, 'log.jsonl');
@@ -95,8 +108,7 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
     stopping = true;
     terminal.note(`\n${stage.name}: stopping after this step, saving … (again to stop at once)`);
   };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
+  for (const signal of STOP_SIGNALS) process.on(signal, stop);
   const progress = terminal.progress(stage.name, stage.steps);
   let savedAt = performance.now();
   try {
@@ -146,8 +158,7 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
     const result = cloneParams(optimiser.averaged());
     return { params: result, step, seconds: seconds(), finished };
   } finally {
-    process.off('SIGINT', stop);
-    process.off('SIGTERM', stop);
+    for (const signal of STOP_SIGNALS) process.off(signal, stop);
     progress.stop();
     tf.dispose(start?.tensors ?? {});
     optimiser.dispose();
@@ -215,6 +226,8 @@ function findStart(stage: Stage<ParamTree>, options: RunOptions, checkpoints: st
   }
   try {
     requireSameConfig(stage, found.header.config, checkpoints);
+    const changed = differences(changeablePart(found.header.config), changeablePart(stage.config), stage.name);
+    if (changed.length > 0) terminal.note(`Other settings than before:\n${changed.join('\n')}`);
     return found;
   } catch (error) {
     tf.dispose(found.tensors);
@@ -236,6 +249,11 @@ function requireSameConfig(stage: { name: string; config: unknown }, saved: unkn
 function fixedPart(config: unknown): unknown {
   const { steps: _steps, optimiser: _optimiser, ...fixed } = config as { steps?: unknown; optimiser?: unknown };
   return fixed;
+}
+
+function changeablePart(config: unknown): unknown {
+  const { steps, optimiser } = config as { steps?: unknown; optimiser?: unknown };
+  return { steps, optimiser };
 }
 
 /** Drops log lines past the checkpoint that a killed run wrote, so that the curve has no doubled piece. */
