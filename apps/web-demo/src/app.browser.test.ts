@@ -166,7 +166,7 @@ describe.skipIf(!executablePath)(title, () => {
     expect(SERVED_FILES).toEqual(['model.json', ...DRAWING_FILES]);
   });
 
-  it('has threads where there are cores, and draws the same with them', async () => {
+  it('has threads if asked for, and draws the same with them', async () => {
     await open();
     await setSteps(2);
     await page.click('#draw');
@@ -183,11 +183,8 @@ describe.skipIf(!executablePath)(title, () => {
     expect(wrong).toEqual([]);
   });
 
-  /**
-   * A fresh page, ready to draw with 4 steps. With one thread: several wait for each other in busy loops, which takes
-   * long where other tests have the cores.
-   */
-  async function open({ width = 1280, height = 900, query = '?threads=1' } = {}): Promise<void> {
+  /** A fresh page, ready to draw with 4 steps. */
+  async function open({ width = 1280, height = 900, query = '' } = {}): Promise<void> {
     page = await browser.newPage({ viewport: { width, height } });
     page.on('console', (message) => wrong.push(`${message.type()}: ${message.text()}`));
     page.on('pageerror', (error) => wrong.push(error.message));

@@ -10,6 +10,12 @@ import { checkBackend } from './self-check';
 /** Most threads tfjs' wasm thread pool takes. */
 const MAX_WASM_THREADS = 4;
 
+/**
+ * Nearly all time goes into the kernels of @sgdiff/nn, which use one thread; the threads of tfjs wait for each other in busy
+ * loops, many times per step, for the little that is left.
+ */
+const USUAL_THREADS = 1;
+
 /** No backend that the page could draw with. */
 export class BackendError extends Error {
   override readonly name = 'BackendError';
@@ -21,7 +27,7 @@ export class BackendError extends Error {
  * @throws BackendError saying why each one failed.
  */
 export async function startBackend(request: Pick<LoadRequest, 'backend' | 'threads'>): Promise<BackendReport> {
-  const { backend: asked, threads = usualThreads() } = request;
+  const { backend: asked, threads = USUAL_THREADS } = request;
   if (asked === 'wasm') return startWasm('asked for', threads);
   const noGpu = asked === 'webgpu' ? undefined : await whyNoGpu();
   const gpuProblem = noGpu ?? (await startWebGpu());
@@ -69,7 +75,7 @@ async function startWasm(reason: string, threads: number): Promise<BackendReport
     // Shared memory, and with it threads, is given to isolated pages alone (headers COOP and COEP).
     tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', crossOriginIsolated && threads > 1);
     // tfjs' thread pool takes half of the cores it is told of: with two cores it would have no second thread.
-    if (await asIfCores(2 * threads, () => tf.setBackend('wasm'))) {
+    if (await asIfCores(2 * Math.min(threads, MAX_WASM_THREADS), () => tf.setBackend('wasm'))) {
       const wrong = await checkBackend();
       if (wrong === undefined) return { name: 'wasm', threads: wasm.getThreadsCount(), reason };
       problem = wrong;
@@ -80,15 +86,6 @@ async function startWasm(reason: string, threads: number): Promise<BackendReport
   throw new BackendError(
     `This browser cannot draw. WebGPU: ${reason}. WebAssembly: ${problem}. A current Chrome, Edge, Firefox or Safari can.`,
   );
-}
-
-/**
- * Half of the cores, which are logical ones, but two where there are two. More are slower: threads wait for each other in
- * busy loops, many times per step, so each must have a core to itself.
- */
-function usualThreads(): number {
-  const cores = navigator.hardwareConcurrency;
-  return Math.min(MAX_WASM_THREADS, cores, Math.max(2, Math.floor(cores / 2)));
 }
 
 async function asIfCores<T>(cores: number, start: () => Promise<T>): Promise<T> {
