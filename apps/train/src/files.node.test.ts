@@ -81,7 +81,8 @@ describe('lockFolder', () => {
     expect(existsSync(path)).toBe(false);
     writeFileSync(path, String(process.ppid)); // one that runs
     expect(() => lockFolder(folder)).toThrow(
-      new CliError(`${folder} is in use by another sgdiff (process ${process.ppid}). Wait for it, stop it, or take another --run.`),
+      new CliError(`${folder} is in use by another sgdiff (process ${process.ppid}). ` +
+          `Wait for it, stop it, or take another --run. If that is no sgdiff, remove ${path}.`),
     );
     expect(readFileSync(path, 'utf8')).toBe(String(process.ppid));
     writeFileSync(path, '999999999'); // one that was killed

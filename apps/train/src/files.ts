@@ -67,7 +67,7 @@ export function lockFolder(folder: string): () => void {
   const path = join(folder, 'lock');
   const holder = existsSync(path) ? Number(readFileSync(path, 'utf8')) : undefined;
   if (holder !== undefined && holder !== process.pid && isRunning(holder)) {
-    throw new CliError(`${folder} is in use by another sgdiff (process ${holder}). Wait for it, stop it, or take another --run.`);
+    throw new CliError(`${folder} is in use by another sgdiff (process ${holder}). Wait for it, stop it, or take another --run. If that is no sgdiff, remove ${path}.`);
   }
   writeFileAtomic(path, String(process.pid));
   return () => rmSync(path, { force: true });

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { BackendChoice } from '../backend';
 import type { PictureBookConfig } from '../configs/config';
 import { disposeParams, type ParamTree } from '@sgdiff/nn';
@@ -32,7 +33,7 @@ export async function train(name: StageName, config: PictureBookConfig, run: Run
 
 /** More training of a part that the U-Net was trained on would make that U-Net worthless. */
 function requireNothingStandsOn(name: StageName, config: PictureBookConfig, run: RunFolder): void {
-  if ((name !== 'autoencoder' && name !== 'pretrain') || !hasStage(run, name) || !existsSync(run.stage('diffusion'))) return;
+  if ((name !== 'autoencoder' && name !== 'pretrain') || !hasStage(run, name) || !existsSync(join(run.stage('diffusion'), 'checkpoints'))) return;
   const { step } = readStageRecord(run, name);
   if (step >= config[name].steps) return; // writes the same weights again
   throw new CliError(
