@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 import { forbiddenImports, readProjects } from './tools/layers.mjs';
 
 const BACKENDS = ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-*', '@tensorflow/tfjs-node', '@tensorflow/tfjs-node-gpu'];
-const TESTS = ['**/*.test.ts', '**/*.bench.ts', '**/bench/**', '**/scripts/**', '**/src/testing/**', '**/*.config.ts'];
+const TESTS = ['**/*.test.ts', '**/scripts/**', '**/src/testing/**', '**/*.config.ts'];
 const NODE_ENTRIES = ['src/node.ts', 'src/node/**/*.ts'];
 
 const projects = readProjects();
@@ -14,8 +14,8 @@ function importRules(project, { test = false, node = project.runtime === 'node' 
     ...forbiddenImports(project, projects, { test }).map(({ name, message }) => ({ group: [name, `${name}/*`], message })),
     { group: ['@sgdiff/*/src/*', '@sgdiff/*/dist/*', '../../*/src/*'], message: 'Import another package by its name, not its files.' },
   ];
-  if (!test && project.layer < 4 && project.scope !== 'test') {
-    patterns.push({ group: BACKENDS, message: 'Only apps (and tests) import a backend; libraries use @tensorflow/tfjs-core.' });
+  if (!test && project.layer < 4 && project.scope !== 'test' && project.scope !== 'backend') {
+    patterns.push({ group: BACKENDS, message: 'Only apps, node-backends (and tests) import a backend; libraries use @tensorflow/tfjs-core.' });
   }
   if (!test && !node) {
     patterns.push({ group: ['node:*', 'fs', 'path', '@sgdiff/*/node'], message: 'This project runs outside Node too.' });
@@ -24,7 +24,7 @@ function importRules(project, { test = false, node = project.runtime === 'node' 
 }
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/node_modules/**', '.nx/**', '.runs/**', '**/.reports/**', '**/out/**', 'packages/nn/kernels/**', '**/*.mjs', '**/*.cjs'] },
+  { ignores: ['**/dist/**', '**/node_modules/**', '.nx/**', '.runs/**', '**/.reports/**', '**/out/**', 'packages/nn/kernels/**', 'apps/bench/kernels/**', '**/*.mjs', '**/*.cjs'] },
   ...tseslint.configs.recommended,
   {
     rules: {
@@ -46,6 +46,6 @@ export default tseslint.config(
       rules: { 'no-restricted-imports': importRules(project, { test: true }) },
     },
   ]),
-  { files: ['**/bench/**', '**/scripts/**', 'tools/**'], rules: { 'no-console': 'off' } },
+  { files: ['**/scripts/**', 'tools/**'], rules: { 'no-console': 'off' } },
   prettier,
 );

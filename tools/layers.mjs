@@ -20,14 +20,16 @@ export function readProject(folder) {
   return { folder, name: manifest.name, layer: Number(tags.layer), runtime: tags.runtime, scope: tags.scope, manifest };
 }
 
-/** Packages whose names a project may not import, and why; test-kit is for tests alone. */
+/** Packages whose names a project may not import, and why; test-kit is for tests alone, node-backends for them and for apps. */
 export function forbiddenImports(project, projects, { test = false } = {}) {
   const forbidden = [];
   for (const other of projects) {
     if (other.name === project.name) continue;
-    if (other.scope === 'test' && test) continue;
+    if ((other.scope === 'test' || other.scope === 'backend') && test) continue;
     if (other.scope === 'test') {
       forbidden.push({ name: other.name, message: `${other.name} is for tests.` });
+    } else if (other.scope === 'backend' && project.layer < 4 && project.scope !== 'test') {
+      forbidden.push({ name: other.name, message: `Only apps (and tests) bring a backend up: ${other.name} is not for libraries.` });
     } else if (other.layer >= project.layer && other.scope !== 'data') {
       forbidden.push({
         name: other.name,

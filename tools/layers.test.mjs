@@ -33,12 +33,17 @@ it.each([
   ['packages/nn/src/x.test.ts', '@sgdiff/test-kit'],
   ['packages/nn/src/x.test.ts', '@tensorflow/tfjs'],
   ['packages/nn/src/x.test.ts', 'node:fs'],
+  ['packages/node-backends/src/x.ts', '@tensorflow/tfjs-backend-webgpu'],
+  ['packages/test-kit/src/x.ts', '@sgdiff/node-backends'],
+  ['packages/nn/src/x.test.ts', '@sgdiff/node-backends'],
+  ['apps/train/src/x.ts', '@sgdiff/node-backends'],
 ])('%s may import %s', async (file, imported) => {
   expect(await complaints(file, imported)).toEqual([]);
 });
 
 const LOWER = /Imports go to a lower layer only/;
-const BACKEND = /Only apps \(and tests\) import a backend/;
+const BACKEND = /Only apps, node-backends \(and tests\) import a backend/;
+const STARTER = /Only apps \(and tests\) bring a backend up/;
 const OUTSIDE = /This project runs outside Node too/;
 it.each([
   ['packages/nn/src/x.ts', '@sgdiff/pipeline', LOWER],
@@ -50,6 +55,10 @@ it.each([
   ['packages/pipeline/src/x.ts', '@tensorflow/tfjs', BACKEND],
   ['packages/pipeline/src/x.ts', '@tensorflow/tfjs-backend-wasm/dist/base', BACKEND],
   ['packages/pipeline/src/node.ts', '@tensorflow/tfjs-node', BACKEND],
+  ['packages/node-backends/src/x.ts', '@sgdiff/nn', LOWER],
+  ['packages/pipeline/src/x.ts', '@sgdiff/node-backends', STARTER],
+  ['packages/pipeline/src/node.ts', '@sgdiff/node-backends', STARTER],
+  ['apps/web-demo/src/x.ts', '@sgdiff/node-backends', /runs in node only/],
   ['packages/pipeline/src/x.ts', 'node:fs', OUTSIDE],
   ['packages/pipeline/src/x.ts', 'fs/promises', OUTSIDE],
   ['apps/web-demo/src/x.ts', '@sgdiff/pipeline/node', OUTSIDE],

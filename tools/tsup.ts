@@ -4,7 +4,7 @@ import { defineConfig, type Options } from 'tsup';
 export const libraryConfig = libraryBuild(['src/index.ts']);
 
 /** The same for a library with further entry points (its `exports` subpaths). */
-export function libraryBuild(entry: string[]): Options | Options[] | ReturnType<typeof defineConfig> {
+export function libraryBuild(entry: string[], more: Options = {}): Options | Options[] | ReturnType<typeof defineConfig> {
   return defineConfig({
     entry,
     format: ['esm', 'cjs'],
@@ -15,5 +15,6 @@ export function libraryBuild(entry: string[]): Options | Options[] | ReturnType<
     treeshake: true,
     // What two entry points share is one file for both, also in CJS: else each would have error classes of its own.
     splitting: true,
+    ...more,
   });
 }

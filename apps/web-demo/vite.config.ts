@@ -16,7 +16,7 @@ export const SERVED_FILES = [
 ];
 
 /** Headers under which a page gets shared memory, and wasm threads with it. */
-const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
+export const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 
 /**
  * How the app is built and served.
@@ -34,8 +34,8 @@ export function webDemoConfig(options: { modelFolder?: string; outDir?: string }
     resolve: { conditions: ['@sgdiff/source', ...defaultClientConditions] },
     worker: { format: 'es' },
     build: { target: 'es2022', outDir: options.outDir ?? 'dist', emptyOutDir: true, chunkSizeWarningLimit: 2000 },
-    server: { headers: isolation },
-    preview: { headers: isolation },
+    server: { headers: ISOLATION },
+    preview: { headers: ISOLATION },
     // Found by hand where Vite would find them late, inside the worker, and load the page again.
     optimizeDeps: {
       include: [

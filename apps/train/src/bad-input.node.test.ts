@@ -166,7 +166,21 @@ describe('settings that cannot be met', () => {
       ['--steps', 'many'],
       "option '--steps <steps>' argument 'many' is invalid. Expected a number.\n(--help shows what is possible)",
     ],
-    ['an unknown backend', ['--backend', 'cuda'], 'Unknown backend "cuda", expected one of: tensorflow, wasm, cpu.'],
+    [
+      'an unknown backend',
+      ['--backend', 'cuda'],
+      'Unknown backend "cuda", expected one of: tensorflow, webgpu, wasm, cpu.\n"sgdiff doctor" shows what works here.',
+    ],
+    [
+      'an adapter for a backend that has none',
+      ['--adapter', 'low-power'],
+      'The adapter "low-power" is for the backend "webgpu": ask for both, or leave the adapter out.\n"sgdiff doctor" shows what works here.',
+    ],
+    [
+      'threads for a backend that has one',
+      ['--threads', '2'],
+      'The backend "cpu" has one thread, 2 were asked for. Leave the number out.\n"sgdiff doctor" shows what works here.',
+    ],
   ])(
     'are refused: %s',
     async (_name, options, message) => {
@@ -238,6 +252,11 @@ describe('other commands', () => {
       'train without data',
       ['train', 'autoencoder', '--run', 'run', '--backend', 'cpu'],
       () => `${at('run/data')} holds no prepared data (no manifest.json). Run "sgdiff prepare picture-book" first.`,
+    ],
+    [
+      'train on webgpu with workers',
+      ['train', 'autoencoder', '--run', 'run', '--backend', 'webgpu', '--workers', '2'],
+      () => '--workers 2: with webgpu all of them would share one device. Leave it out.',
     ],
     [
       'export a run that was never trained',

@@ -16,10 +16,14 @@ export class CliError extends Error {
 export const USER_ERRORS: ReadonlySet<string> = new Set([
   'AbortError', // SamplingAbortedError
   'AutoencoderConfigError',
+  'BackendError',
   'CheckpointError',
   'CliError',
   'CodebookError',
+  'DisposedError',
   'GradientError',
+  'IndexError',
+  'KernelThreadsError',
   'LatentStatisticsError',
   'MetricsError',
   'ModelError',

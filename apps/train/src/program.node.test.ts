@@ -1,7 +1,9 @@
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { decode } from 'fast-png';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { BackendReport } from './commands/doctor';
 import { readRecord } from './png';
 import { runCommand, runJson, startCommand } from './testing/run-command';
 import { temporaryFolder } from './testing/temporary-folder';
@@ -196,8 +198,9 @@ describe('the whole chain', () => {
     'generate goes on with one thread, and says why, where threads do not start',
     async () => {
       const args = ['generate', 'sheep', '--model', 'model', '--backend', 'wasm', '--threads', '2', '--steps', '1', '--out', 'alone'];
-      const { code, stderr } = await runCommand(folder, args, { TMPDIR: at('no-such-folder') });
-      expect(stderr).toMatch(/^backend: wasm, 1 thread \(asked for; without threads, which did not start: .*no-such-folder.*\)$/m);
+      writeFileSync(at('unshared.mjs'), 'delete globalThis.SharedArrayBuffer;');
+      const { code, stderr } = await runCommand(folder, args, { NODE_OPTIONS: `--import=${pathToFileURL(at('unshared.mjs')).href}` });
+      expect(stderr).toMatch(/^backend: wasm, 1 thread \(asked for; without threads, which do not start: .*SharedArrayBuffer.*\)$/m);
       expect(code).toBe(0);
       expect(existsSync(at('alone/picture.png'))).toBe(true);
     },
@@ -270,14 +273,22 @@ describe('doctor', () => {
     async () => {
       const result = await runJson(folder, ['doctor']);
       expect(result).toMatchObject({ threads: aNumber, chosen: expect.toBeOneOf(['tensorflow', 'wasm']) as string });
-      const backends = result['backends'] as { name: string; available: boolean; reason: string; gflops: number | null }[];
-      expect(backends.map(({ name }) => name)).toEqual(['tensorflow', 'wasm', 'cpu']);
-      for (const { available, reason, gflops } of backends) {
-        expect(reason).not.toBe('');
-        if (available) expect(gflops).toBeGreaterThan(0);
-        else expect(gflops).toBeNull();
+      const backends = result['backends'] as BackendReport[];
+      expect(backends.map(({ name }) => name)).toEqual(['tensorflow', 'webgpu', 'wasm', 'cpu']);
+      for (const { name, available, reason, adapter, threads, gflops } of backends) {
+        if (available) {
+          expect(gflops).toBeGreaterThan(0);
+          expect(threads).toBeGreaterThan(0);
+          if (name === 'webgpu') expect(adapter).toMatch(/^\S.*: \S/);
+        } else {
+          expect(reason).not.toBe('');
+          expect({ adapter, threads, gflops }).toEqual({ adapter: null, threads: 0, gflops: null });
+        }
       }
-      expect(backends.slice(1).every(({ available }) => available)).toBe(true);
+      expect(backends.slice(2)).toMatchObject([
+        { name: 'wasm', available: true, threads: result['threads'] },
+        { name: 'cpu', available: true, threads: 1 },
+      ]);
     },
     TIMEOUT,
   );

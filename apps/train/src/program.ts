@@ -2,7 +2,8 @@ import { basename, dirname, join } from 'node:path';
 import { version } from '../package.json';
 import { loadPipeline, SAMPLERS } from '@sgdiff/pipeline';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { BACKENDS, startBackend, type BackendChoice } from './backend';
+import { BACKENDS, describeBackend, startBackend, type AskedBackend, type BackendChoice } from './backend';
+import { contract, probeContract } from './commands/contract';
 import { demo } from './commands/demo';
 import { doctor, probe } from './commands/doctor';
 import { applyChange } from './commands/edit';
@@ -30,7 +31,7 @@ import { createTerminal, type Terminal } from './terminal';
 const DEFAULT_RUN = '.runs/picture-book';
 
 type CommonOptions = { json?: boolean; verbose?: boolean };
-type BackendOptions = CommonOptions & { backend?: string; threads?: number };
+type BackendOptions = CommonOptions & { backend?: string; threads?: number; adapter?: string };
 
 /** The `sgdiff` command with all its sub-commands. */
 export function buildProgram(): Command {
@@ -75,6 +76,9 @@ export function buildProgram(): Command {
         if (workers > 1 && options.threads !== undefined && options.threads !== 1) {
           throw new CliError(`--threads ${options.threads}: each of several --workers computes with one thread. Leave it out.`);
         }
+        if (workers > 1 && options.backend === 'webgpu') {
+          throw new CliError(`--workers ${workers}: with webgpu all of them would share one device. Leave it out.`);
+        }
         const threads = workers > 1 ? 1 : options.threads;
         await train(stage as StageName, config, runFolder(userPath(options.run)), {
           resume,
@@ -116,7 +120,7 @@ export function buildProgram(): Command {
           requireWritableFolder(out);
           requireNotOverwritten([target]);
           const drawingBegun = performance.now();
-          const picture = await interruptible((signal) => pipeline.replay(record, { signal }));
+          const picture = await choice.guard(() => interruptible((signal) => pipeline.replay(record, { signal })));
           const seconds = (performance.now() - drawingBegun) / 1000;
           const images = [{ path: writePicture(target, picture), seed: picture.record.seed, seconds }];
           reportDrawing({ images }, [picture.record.graph], choice, (performance.now() - begun) / 1000, terminal);
@@ -134,7 +138,7 @@ export function buildProgram(): Command {
         };
         const names = pictureNames(input, graphs.length);
         requireNotOverwritten(names.map((name) => join(out, `${name}.png`)));
-        const drawn = await drawGraphs(pipeline, graphs, names, drawing, terminal);
+        const drawn = await choice.guard(() => drawGraphs(pipeline, graphs, names, drawing, terminal));
         reportDrawing(drawn, graphs, choice, (performance.now() - begun) / 1000, terminal);
       } finally {
         pipeline.dispose();
@@ -160,7 +164,7 @@ export function buildProgram(): Command {
       try {
         const graph = options.change.reduce((changed, change) => applyChange(changed, change, pipeline.vocabulary), record.graph);
         const drawingBegun = performance.now();
-        const picture = await interruptible((signal) => pipeline.edit(record, graph, { signal }));
+        const picture = await choice.guard(() => interruptible((signal) => pipeline.edit(record, graph, { signal })));
         const seconds = (performance.now() - drawingBegun) / 1000;
         const images = [{ path: writePicture(out, picture), seed: record.seed, seconds }];
         reportDrawing({ images }, [graph], choice, (performance.now() - begun) / 1000, terminal);
@@ -196,7 +200,7 @@ export function buildProgram(): Command {
           if (sizes.count % candidates !== 0) {
             throw new CliError(`--count ${sizes.count}: expected a multiple of --candidates, ${candidates}.`);
           }
-          await evaluatePretrain(source, pipeline, { ...sizes, split: options.split }, choice, terminal);
+          await choice.guard(() => evaluatePretrain(source, pipeline, { ...sizes, split: options.split }, choice, terminal));
           return;
         }
         if (options.candidates !== undefined) throw new CliError('--candidates is for retrieval: give --pretrain <model> as well, or leave it out.');
@@ -210,7 +214,7 @@ export function buildProgram(): Command {
           ...(guidance === undefined ? {} : { guidanceScale: guidance }),
           ...(out === undefined ? {} : { out: userPath(out) }),
         };
-        await evaluateCompliance(source, pipeline, compliance, choice, terminal);
+        await choice.guard(() => evaluateCompliance(source, pipeline, compliance, choice, terminal));
       } finally {
         pipeline.dispose();
       }
@@ -234,14 +238,29 @@ export function buildProgram(): Command {
     .option('--out <folder>', 'where the pictures go', 'out/demo')
     .action(async (options: BackendOptions & { out: string }) => {
       const terminal = terminalOf(options);
-      await demo(userPath(options.out), await chooseBackend(options, terminal), terminal);
+      const choice = await chooseBackend(options, terminal);
+      await choice.guard(() => demo(userPath(options.out), choice, terminal));
     });
 
   common(program.command('doctor'))
-    .description('show which backends work here and how fast they are')
+    .description('show which backends work here and how fast they are, or with --contract whether they compute rightly')
+    .option('--contract', 'hold every operation on every backend against its definition: values, gradients, memory, errors', false)
+    .option('--backend <name>', 'with --contract: this one only')
+    .option('--threads <count>', 'with --contract: threads of wasm; once 1 and once all cores unless given', wholeFromOne)
+    .option('--adapter <name>', 'with --contract: adapter of webgpu, as in training')
     .addOption(new Option('--probe <backend>').hideHelp())
-    .action(async (options: CommonOptions & { probe?: string }) => {
-      if (options.probe !== undefined) await probe(options.probe);
+    .action(async (options: BackendOptions & { contract: boolean; probe?: string }) => {
+      const { probe: probed } = options;
+      const request = backendRequest(options);
+      if (options.contract) {
+        if (probed !== undefined) await probeContract({ ...request, backend: probed });
+        else await contract(request, terminalOf(options));
+        return;
+      }
+      if (Object.keys(request).length > 0) {
+        throw new CliError('--backend, --threads and --adapter are for the contract: give --contract as well, or leave them out.');
+      }
+      if (probed !== undefined) await probe(probed);
       else doctor(terminalOf(options));
     });
 
@@ -281,17 +300,25 @@ function common(command: Command): Command {
 function backend(command: Command): Command {
   return command
     .option('--backend <name>', `one of ${BACKENDS.join(', ')}; the best available unless given`)
-    .option('--threads <count>', 'threads within an operation: 1 for wasm, all cores for tensorflow unless given', wholeFromOne);
+    .option('--threads <count>', 'threads within an operation of wasm or tensorflow; all cores unless given', wholeFromOne)
+    .option('--adapter <name>', 'with --backend webgpu: high-performance, low-power, or a part of the name of a GPU');
 }
 
 function terminalOf(options: CommonOptions): Terminal {
   return createTerminal({ json: options.json ?? false });
 }
 
+function backendRequest({ backend: name, threads, adapter }: BackendOptions): AskedBackend {
+  return {
+    ...(name === undefined ? {} : { backend: name }),
+    ...(threads === undefined ? {} : { threads }),
+    ...(adapter === undefined ? {} : { adapter }),
+  };
+}
+
 async function chooseBackend(options: BackendOptions, terminal: Terminal): Promise<BackendChoice> {
-  const { backend: name, threads } = options;
-  const choice = await startBackend({ ...(name === undefined ? {} : { backend: name }), ...(threads === undefined ? {} : { threads }) });
-  terminal.note(`backend: ${choice.name}, ${choice.threads} ${choice.threads === 1 ? 'thread' : 'threads'} (${choice.reason})`);
+  const choice = await startBackend(backendRequest(options));
+  terminal.note(`backend: ${describeBackend(choice)}`);
   return choice;
 }
 

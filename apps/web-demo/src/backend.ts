@@ -1,20 +1,12 @@
 // The one file of this app that imports a tfjs backend. Both come as chunks of their own, so that the one not used is
 // not downloaded.
+import { startKernelThreads } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import threadedUrl from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm?url';
 import simdUrl from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url';
 import plainUrl from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url';
 import type { BackendReport, LoadRequest } from './protocol';
 import { checkBackend } from './self-check';
-
-/** Most threads tfjs' wasm thread pool takes. */
-const MAX_WASM_THREADS = 4;
-
-/**
- * Nearly all time goes into the kernels of @sgdiff/nn, which use one thread; the threads of tfjs wait for each other in busy
- * loops, many times per step, for the little that is left.
- */
-const USUAL_THREADS = 1;
 
 /** No backend that the page could draw with. */
 export class BackendError extends Error {
@@ -27,7 +19,7 @@ export class BackendError extends Error {
  * @throws BackendError saying why each one failed.
  */
 export async function startBackend(request: Pick<LoadRequest, 'backend' | 'threads'>): Promise<BackendReport> {
-  const { backend: asked, threads = USUAL_THREADS } = request;
+  const { backend: asked, threads = navigator.hardwareConcurrency } = request;
   if (asked === 'wasm') return startWasm('asked for', threads);
   const noGpu = asked === 'webgpu' ? undefined : await whyNoGpu();
   const gpuProblem = noGpu ?? (await startWebGpu());
@@ -72,12 +64,16 @@ async function startWasm(reason: string, threads: number): Promise<BackendReport
       'tfjs-backend-wasm-simd.wasm': simdUrl,
       'tfjs-backend-wasm-threaded-simd.wasm': threadedUrl,
     });
-    // Shared memory, and with it threads, is given to isolated pages alone (headers COOP and COEP).
-    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', crossOriginIsolated && threads > 1);
-    // tfjs' thread pool takes half of the cores it is told of: with two cores it would have no second thread.
-    if (await asIfCores(2 * Math.min(threads, MAX_WASM_THREADS), () => tf.setBackend('wasm'))) {
+    // Threads need a shared memory, which only isolated pages get (headers COOP and COEP).
+    const shared = crossOriginIsolated && threads > 1;
+    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', shared);
+    wasm.setThreadsCount(1); // tfjs' own operations are too short to gain by its threads; ours have a pool of their own
+    if (await withoutWorkers(() => tf.setBackend('wasm'))) {
+      const started = shared ? await kernelThreads(threads) : { threads: 1 };
       const wrong = await checkBackend();
-      if (wrong === undefined) return { name: 'wasm', threads: wasm.getThreadsCount(), reason };
+      if (wrong === undefined) {
+        return { name: 'wasm', threads: started.threads, reason: [reason, started.problem].filter(Boolean).join('; ') };
+      }
       problem = wrong;
     }
   } catch (error) {
@@ -88,13 +84,32 @@ async function startWasm(reason: string, threads: number): Promise<BackendReport
   );
 }
 
-async function asIfCores<T>(cores: number, start: () => Promise<T>): Promise<T> {
-  Object.defineProperty(navigator, 'hardwareConcurrency', { value: cores, configurable: true });
+async function kernelThreads(threads: number): Promise<{ threads: number; problem?: string }> {
+  try {
+    return await startKernelThreads(threads);
+  } catch (error) {
+    return { threads: 1, problem: messageOf(error) };
+  }
+}
+
+/** tfjs' threaded build starts eight workers whether it will use them or not. It is told that they are there. */
+async function withoutWorkers<T>(start: () => Promise<T>): Promise<T> {
+  const { Worker } = globalThis;
+  globalThis.Worker = AbsentWorker as unknown as typeof Worker;
   try {
     return await start();
   } finally {
-    delete (navigator as { hardwareConcurrency?: number }).hardwareConcurrency; // Back to the browser's own.
+    globalThis.Worker = Worker;
   }
+}
+
+/** Answers that it has loaded, and does nothing. */
+class AbsentWorker {
+  onmessage: (event: { data: { cmd: string } }) => void = () => undefined;
+  postMessage({ cmd }: { cmd: string }): void {
+    if (cmd === 'load') setTimeout(() => this.onmessage({ data: { cmd: 'loaded' } }));
+  }
+  terminate(): void {}
 }
 
 function messageOf(error: unknown): string {

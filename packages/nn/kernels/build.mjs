@@ -9,13 +9,19 @@ const written = {};
 const folder = dirname(fileURLToPath(import.meta.url));
 const target = join(folder, '../src/wasm/binary.ts');
 
+const plain = await compile([]);
+const shared = await compile(['--enable', 'threads', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536']);
+const names = WebAssembly.Module.exports(new WebAssembly.Module(plain)).map(({ name }) => name).filter((name) => name !== 'memory');
+
 const text = `// Made by kernels/build.mjs from kernels/*.ts: change those, then run \`node kernels/build.mjs\`.
+export type KernelName =
+${names.map((name) => `  | '${name}'`).join('\n')};
 /** For a memory of one thread. */
 export const PLAIN_BINARY =
-  '${await compile([])}';
+  '${plain.toString('base64')}';
 /** For a shared memory, as the threaded backend has it. */
 export const SHARED_BINARY =
-  '${await compile(['--enable', 'threads', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'])}';
+  '${shared.toString('base64')}';
 `;
 
 if (!process.argv.includes('--check')) writeFileSync(target, text);
@@ -41,5 +47,23 @@ async function compile(memory) {
     process.stderr.write(stderr.toString());
     throw error;
   }
-  return Buffer.from(written['out.wasm']).toString('base64');
+  const binary = Buffer.from(written['out.wasm']);
+  if (hasData(binary)) throw new Error('kernels/*.ts: a table or a string would be written into the memory of tfjs. Do without.');
+  return binary;
+}
+
+/** Whether a module brings data of its own (section 11). */
+function hasData(binary) {
+  for (let at = 8; at < binary.length; ) {
+    const id = binary[at++];
+    let size = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = binary[at++];
+      size |= (byte & 127) << shift;
+      if (byte < 128) break;
+    }
+    if (id === 11) return true;
+    at += size;
+  }
+  return false;
 }

@@ -6,31 +6,34 @@
 // With d an input tile and g a kernel: outputs = At [(G g Gt) * (Bt d B)] A.
 // See arXiv:1509.09308, section 4.1.
 
-import { product } from './product';
+import { padded, product } from './product';
 
 /** Tiles of a block: its transformed tiles stay in the second-level cache. A multiple of 4. */
 const T: i32 = 32;
 
-/** Bytes of scratch memory that the functions below need. */
-export function scratchBytes(C: i32, K: i32): i32 {
+/** Tiles of a block: the items of `convolve`. */
+export function tilesOfBlock(): i32 {
+  return T;
+}
+
+/** Bytes of scratch memory that `convolve` and `weightGradient` need. */
+export function convolveScratchBytes(C: i32, K: i32): i32 {
   return 16 * T * (C + padded(K)) * 4 + max(C, K) * 4;
 }
 
-@inline function padded(K: i32): i32 { return (K + 7) & ~7; }
 @inline function add(a: v128, b: v128): v128 { return f32x4.add(a, b); }
 @inline function sub(a: v128, b: v128): v128 { return f32x4.sub(a, b); }
 
 /**
- * Kernels in the products' form, [16, N / 8, C, 8]. Columns past K are zero.
+ * Kernels in the products' form, [16, N / 8, C, 8]. What is past column K is not written. Items: channels in.
  *
  * @param w [3, 3, C, K]. @param u 16 * C * N floats.
  */
-export function transformWeights(w: usize, u: usize, C: i32, K: i32): void {
+export function transformWeights(w: usize, u: usize, C: i32, K: i32, scratch: usize, from: i32, to: i32): void {
   const N = padded(K);
   const each = <usize>(C * N) << 2; // of one of the 16
   const tap = <usize>(C * K) << 2;
-  memory.fill(u, 0, each << 4);
-  for (let c = 0; c < C; c++) {
+  for (let c = from; c < to; c++) {
     for (let k = 0; k < K; k += 4) {
       const p = w + (<usize>(c * K + k) << 2);
       const to = u + (<usize>(((k >> 3) * C + c) * 8 + (k & 7)) << 2);
@@ -44,15 +47,17 @@ export function transformWeights(w: usize, u: usize, C: i32, K: i32): void {
   }
 }
 
-/** The same for the kernels of the input gradient: turned by half, channels exchanged. `u` is [16, M / 8, K, 8], M = C rounded up to 8. */
-export function transformTurnedWeights(w: usize, u: usize, C: i32, K: i32): void {
+/**
+ * The same for the kernels of the input gradient: turned by half, channels exchanged. `u` is [16, M / 8, K, 8], M = C
+ * rounded up to 8. Items: channels out.
+ */
+export function transformTurnedWeights(w: usize, u: usize, C: i32, K: i32, scratch: usize, from: i32, to: i32): void {
   const M = padded(C);
   const each = <usize>(K * M) << 2;
   const tap = <usize>(C * K) << 2;
   const row = <usize>K << 2;
-  memory.fill(u, 0, each << 4);
   for (let c = 0; c < C; c += 4) {
-    for (let k = 0; k < K; k++) {
+    for (let k = from; k < to; k++) {
       const p = w + (<usize>(c * K + k) << 2);
       const to = u + (<usize>(((c >> 3) * K + k) * 8 + (c & 7)) << 2);
       putWeights(
@@ -217,14 +222,14 @@ function spreadGradients(
 }
 
 /**
- * y = x * w + bias.
+ * y = x * w + bias. Items: tiles; ranges begin at multiples of `tilesOfBlock()`.
  *
  * @param u From `transformWeights` (or `transformTurnedWeights`). @param bias K floats, or 0 for none.
- * @param scratch `scratchBytes(C, K)`. @param top left Rows and columns of zeros before x.
+ * @param top left Rows and columns of zeros before x. @param scratch `convolveScratchBytes(C, K)`.
  */
 export function convolve(
-  x: usize, u: usize, bias: usize, y: usize, scratch: usize,
-  B: i32, H: i32, W: i32, C: i32, h: i32, w: i32, K: i32, top: i32, left: i32,
+  x: usize, u: usize, bias: usize, y: usize, H: i32, W: i32, C: i32, h: i32, w: i32, K: i32, top: i32, left: i32,
+  scratch: usize, from: i32, to: i32,
 ): void {
   const N = padded(K);
   const v = scratch;
@@ -232,9 +237,8 @@ export function convolve(
   const zeros = m + (<usize>(16 * T * N) << 2);
   memory.fill(zeros, 0, <usize>C << 2);
   const rows = (h + 1) >> 1, columns = (w + 1) >> 1;
-  const tiles = B * rows * columns;
-  for (let first = 0; first < tiles; first += T) {
-    const count = min(T, tiles - first);
+  for (let first = from; first < to; first += T) {
+    const count = min(T, to - first);
     transformTiles(x, v, zeros, first, count, rows, columns, H, W, C, top, left);
     for (let e = 0; e < 16; e++) {
       product(
@@ -248,13 +252,13 @@ export function convolve(
 }
 
 /**
- * dw = the gradient of the kernels [3, 3, C, K], from x and the gradient of y.
+ * Parts of the gradient of the transformed kernels, each the sum over some of the tiles. Items: parts, of `parts` equal ones.
  *
- * @param u Room for 16 * C * N floats. @param scratch `scratchBytes(C, K)`.
+ * @param u [parts, 16, C, N]. @param scratch `convolveScratchBytes(C, K)`.
  */
 export function weightGradient(
-  x: usize, dy: usize, dw: usize, u: usize, scratch: usize,
-  B: i32, H: i32, W: i32, C: i32, h: i32, w: i32, K: i32, top: i32, left: i32,
+  x: usize, dy: usize, u: usize, parts: i32, B: i32, H: i32, W: i32, C: i32, h: i32, w: i32, K: i32, top: i32, left: i32,
+  scratch: usize, from: i32, to: i32,
 ): void {
   const N = padded(K);
   const v = scratch;
@@ -264,36 +268,62 @@ export function weightGradient(
   memory.fill(zeros, 0, <usize>max(C, K) << 2);
   const rows = (h + 1) >> 1, columns = (w + 1) >> 1;
   const tiles = B * rows * columns;
-  for (let first = 0; first < tiles; first += T) {
-    const count = min(T, tiles - first);
-    transformTiles(x, v, zeros, first, count, rows, columns, H, W, C, top, left);
-    spreadGradients(dy, m, zeros, first, count, rows, columns, h, w, K, N);
-    for (let e = 0; e < 16; e++) {
-      product(
-        v + (<usize>(e * T * C) << 2), 4, <usize>C << 2,
-        m + (<usize>(e * T * N) << 2), 32, <usize>N << 2,
-        u + (<usize>(e * C * N) << 2), <usize>N << 2, C, count, N >> 3, first > 0,
-      );
+  const share = (tiles + parts - 1) / parts;
+  for (let part = from; part < to; part++) {
+    const sum = u + (<usize>(part * 16 * C * N) << 2);
+    const begin = min(tiles, part * share);
+    const end = min(tiles, begin + share);
+    if (begin === end) memory.fill(sum, 0, <usize>(16 * C * N) << 2);
+    for (let first = begin; first < end; first += T) {
+      const count = min(T, end - first);
+      transformTiles(x, v, zeros, first, count, rows, columns, H, W, C, top, left);
+      spreadGradients(dy, m, zeros, first, count, rows, columns, h, w, K, N);
+      for (let e = 0; e < 16; e++) {
+        product(
+          v + (<usize>(e * T * C) << 2), 4, <usize>C << 2,
+          m + (<usize>(e * T * N) << 2), 32, <usize>N << 2,
+          sum + (<usize>(e * C * N) << 2), <usize>N << 2, C, count, N >> 3, first > begin,
+        );
+      }
     }
   }
-  // dw = Gt du G
+}
+
+/**
+ * dw [3, 3, C, K] from parts of `weightGradient`, which are added up in their order into the first. Items: channels in.
+ *
+ * @param u [parts, 16, C, N].
+ */
+export function foldWeightGradient(u: usize, dw: usize, parts: i32, C: i32, K: i32, scratch: usize, from: i32, to: i32): void {
+  const N = padded(K);
   const each = <usize>(C * N) << 2;
   const tap = <usize>(C * K) << 2;
-  for (let c = 0; c < C; c++) {
+  for (let c = from; c < to; c++) {
+    for (let e = 0; e < 16; e++) addParts(u + <usize>e * each + (<usize>(c * N) << 2), each << 4, parts, N);
+    // dw = Gt du G
     for (let k = 0; k < K; k += 4) {
       const p = u + (<usize>(c * N + k) << 2);
-      const to = dw + (<usize>(c * K + k) << 2);
+      const target = dw + (<usize>(c * K + k) << 2);
       for (let s = 0; s < 3; s++) {
         // one column of Gt du, s-th of G
         const r0 = foldRow(p, each, s), r1 = foldRow(p + 4 * each, each, s), r2 = foldRow(p + 8 * each, each, s), r3 = foldRow(p + 12 * each, each, s);
         const half = f32x4.splat(0.5);
         const sum = f32x4.mul(half, add(r1, r2)), difference = f32x4.mul(half, sub(r1, r2));
-        const o = to + <usize>s * tap;
+        const o = target + <usize>s * tap;
         v128.store(o, add(r0, sum));
         v128.store(o + 3 * tap, difference);
         v128.store(o + 6 * tap, add(sum, r3));
       }
     }
+  }
+}
+
+/** Adds vectors of N numbers, `step` bytes apart, to the first. */
+@inline function addParts(first: usize, step: usize, parts: i32, N: i32): void {
+  for (let p = first; p < first + (<usize>N << 2); p += 16) {
+    let sum = v128.load(p);
+    for (let part = 1, q = p + step; part < parts; part++, q += step) sum = add(sum, v128.load(q));
+    v128.store(p, sum);
   }
 }
 

@@ -1,69 +1,51 @@
-// Products of matrices of any size, row by row in memory that is not ours; rows may be parts of longer ones, so that
-// heads of attention need no copies. `aRow`, `bRow`, `outRow`: bytes from one row to the next.
-import { productOfAnySize } from './product';
+// Products of matrices of any size, row by row in memory that is not ours. `aRow`, `bRow`, `outRow`: bytes from one row to the
+// next. The second factor comes in panels, which `packPanels` or `packTransposedPanels` made.
+import { EDGE, pack, packTransposed, productOfAnySize } from './product';
 
 /** Rows of the factors that `multiplyOverRows` takes at a time: their panels stay in the first-level cache. */
 const RUN: i32 = 128;
-const EDGE: usize = 128;
 
-/** Bytes of scratch memory for a second factor of so many rows and columns. */
-export function multiplyScratchBytes(depth: i32, columns: i32): i32 {
-  return <i32>EDGE + (depth + 1) * ((columns + 7) & ~7) * 4;
+/** Bytes of scratch memory for `multiply`. */
+export function multiplyScratchBytes(): i32 {
+  return <i32>EDGE;
 }
 
-/** out[M, N] = a[M, K] b[K, N] + bias. `bias` is 0 for none. */
+/** b[K, N] as panels [N / 8, K, 8]. Items: panels. */
+export function packPanels(b: usize, bRow: usize, panels: usize, K: i32, N: i32, scratch: usize, from: i32, to: i32): void {
+  pack(b, bRow, panels, K, N, from, to);
+}
+
+/** bᵀ of b[N, K] as panels [N / 8, K, 8]. Items: panels. */
+export function packTransposedPanels(
+  b: usize, bRow: usize, panels: usize, K: i32, N: i32, scratch: usize, from: i32, to: i32,
+): void {
+  packTransposed(b, bRow, panels, K, N, from, to);
+}
+
+/** out[M, N] = a[M, K] b + bias. `bias` is 0 for none, else has N rounded up to 8 numbers. Items: rows. */
 export function multiply(
-  a: usize, aRow: usize, b: usize, bRow: usize, bias: usize, out: usize, outRow: usize, scratch: usize, M: i32, K: i32, N: i32,
+  a: usize, aRow: usize, panels: usize, bias: usize, out: usize, outRow: usize, K: i32, N: i32, scratch: usize, from: i32, to: i32,
 ): void {
-  const panels = scratch + EDGE;
-  pack(b, bRow, panels, K, N);
-  let start: usize = 0;
-  if (bias) {
-    start = panels + (<usize>(K * ((N + 7) & ~7)) << 2);
-    memory.fill(start, 0, <usize>((N + 7) & ~7) << 2);
-    memory.copy(start, bias, <usize>N << 2);
-  }
-  productOfAnySize(a, aRow, 4, panels, out, outRow, M, K, N, false, start, scratch);
+  const skipped = <usize>from;
+  productOfAnySize(a + skipped * aRow, aRow, 4, panels, out + skipped * outRow, outRow, to - from, K, N, false, bias, scratch);
 }
 
-/** out[M, N] = a[M, K] bᵀ, b[N, K]. */
-export function multiplyTransposed(
-  a: usize, aRow: usize, b: usize, bRow: usize, out: usize, outRow: usize, scratch: usize, M: i32, K: i32, N: i32,
-): void {
-  const panels = scratch + EDGE;
-  for (let n = 0; n < N; n++) {
-    let from = b + <usize>n * bRow;
-    let to = panels + (<usize>((n & ~7) * K + (n & 7)) << 2);
-    for (let k = 0; k < K; k++, from += 4, to += 32) store<f32>(to, load<f32>(from));
-  }
-  productOfAnySize(a, aRow, 4, panels, out, outRow, M, K, N, false, 0, scratch);
+/** Bytes of scratch memory for `multiplyOverRows` of so many panels. */
+export function overRowsScratchBytes(panels: i32): i32 {
+  return <i32>EDGE + ((RUN * panels) << 5);
 }
 
-/** out[K, N] = aᵀ b, a[M, K], b[M, N]. Scratch for `RUN` rows. */
+/** out[K, N] = aᵀ b, a[M, K], b[M, N]. Items: panels of eight columns of b. */
 export function multiplyOverRows(
-  a: usize, aRow: usize, b: usize, bRow: usize, out: usize, outRow: usize, scratch: usize, M: i32, K: i32, N: i32,
+  a: usize, aRow: usize, b: usize, bRow: usize, out: usize, outRow: usize, M: i32, K: i32, N: i32, scratch: usize, from: i32, to: i32,
 ): void {
   const panels = scratch + EDGE;
+  const columns = min(N - (from << 3), (to - from) << 3);
+  const skipped = <usize>from << 5;
   for (let m = 0; m < M; m += RUN) {
     const run = min(RUN, M - m);
-    pack(b + <usize>m * bRow, bRow, panels, run, N);
-    productOfAnySize(a + <usize>m * aRow, 4, aRow, panels, out, outRow, K, run, N, m > 0, 0, scratch);
-  }
-}
-
-/** b[K, N] -> panels [N / 8, K, 8]; what is past the last column is not written. */
-function pack(b: usize, bRow: usize, panels: usize, K: i32, N: i32): void {
-  for (let n = 0; n < N; n += 8) {
-    let from = b + (<usize>n << 2);
-    let to = panels + (<usize>(n * K) << 2);
-    if (N - n >= 8) {
-      for (let k = 0; k < K; k++, from += bRow, to += 32) {
-        v128.store(to, v128.load(from));
-        v128.store(to, v128.load(from, 16), 16);
-      }
-    } else {
-      const bytes = <usize>(N - n) << 2;
-      for (let k = 0; k < K; k++, from += bRow, to += 32) memory.copy(to, from, bytes);
-    }
+    const row = <usize>m;
+    pack(b + row * bRow + skipped, bRow, panels, run, columns, 0, to - from);
+    productOfAnySize(a + row * aRow, 4, aRow, panels, out + skipped, outRow, K, run, columns, m > 0, 0, scratch);
   }
 }

@@ -63,32 +63,80 @@ export function product(
   }
 }
 
+/** Bytes that `productOfAnySize` wants for tiles at the edges. */
+export const EDGE: usize = 128;
+
+/** Numbers of a that stay in the first-level cache while the panels of b go by. */
+const BLOCK: i32 = 6144;
+
+/** Columns rounded up to whole panels. */
+@inline export function padded(columns: i32): i32 { return (columns + 7) & ~7; }
+
 /**
  * out[rows, columns] = a b for any size, with b in panels [columns / 8, depth, 8].
  *
- * @param start Eight numbers per panel to start from, or 0. @param edge 128 bytes of scratch memory.
+ * @param start Eight numbers per panel to start from, or 0. @param edge `EDGE` bytes of scratch memory.
  */
 export function productOfAnySize(
   a: usize, aRow: usize, aStep: usize, b: usize, out: usize, outRow: usize,
   rows: i32, depth: i32, columns: i32, more: bool, start: usize, edge: usize,
 ): void {
-  for (let column = 0; column < columns; column += 8) {
-    const panel = b + (<usize>(column * depth) << 2);
-    const from = start ? start + (<usize>column << 2) : 0;
-    const wide = min(8, columns - column);
-    for (let r = 0; r < rows; r += 4) {
-      const high = min(4, rows - r);
-      const a0 = a + <usize>r * aRow;
-      const a1 = high > 1 ? a0 + aRow : a0, a2 = high > 2 ? a1 + aRow : a0, a3 = high > 3 ? a2 + aRow : a0;
-      const o = out + <usize>r * outRow + (<usize>column << 2);
-      if (high === 4 && wide === 8) {
-        tile(a0, a1, a2, a3, aStep, panel, 32, o, o + outRow, o + 2 * outRow, o + 3 * outRow, depth, more, from);
-        continue;
+  const step = max(4, (BLOCK / depth) & ~3);
+  for (let first = 0; first < rows; first += step) {
+    const end = min(rows, first + step);
+    for (let column = 0; column < columns; column += 8) {
+      const panel = b + (<usize>(column * depth) << 2);
+      const from = start ? start + (<usize>column << 2) : 0;
+      const wide = min(8, columns - column);
+      for (let r = first; r < end; r += 4) {
+        const high = min(4, end - r);
+        const a0 = a + <usize>r * aRow;
+        const a1 = high > 1 ? a0 + aRow : a0, a2 = high > 2 ? a1 + aRow : a0, a3 = high > 3 ? a2 + aRow : a0;
+        const o = out + <usize>r * outRow + (<usize>column << 2);
+        if (high === 4 && wide === 8) {
+          tile(a0, a1, a2, a3, aStep, panel, 32, o, o + outRow, o + 2 * outRow, o + 3 * outRow, depth, more, from);
+          continue;
+        }
+        const bytes = <usize>wide << 2;
+        if (more) for (let i = 0; i < high; i++) memory.copy(edge + (<usize>i << 5), o + <usize>i * outRow, bytes);
+        tile(a0, a1, a2, a3, aStep, panel, 32, edge, edge + 32, edge + 64, edge + 96, depth, more, from);
+        for (let i = 0; i < high; i++) memory.copy(o + <usize>i * outRow, edge + (<usize>i << 5), bytes);
       }
+    }
+  }
+}
+
+/** Panels `from` … `to` of b[depth, columns], `row` bytes from row to row: [depth, 8] each, zero past the last column. */
+export function pack(b: usize, row: usize, panels: usize, depth: i32, columns: i32, from: i32, to: i32): void {
+  for (let p = from; p < to; p++) {
+    const wide = min(8, columns - (p << 3));
+    let source = b + (<usize>p << 5);
+    let target = panels + (<usize>(p * depth) << 5);
+    if (wide === 8) {
+      for (let k = 0; k < depth; k++, source += row, target += 32) {
+        v128.store(target, v128.load(source));
+        v128.store(target, v128.load(source, 16), 16);
+      }
+    } else {
       const bytes = <usize>wide << 2;
-      if (more) for (let i = 0; i < high; i++) memory.copy(edge + (<usize>i << 5), o + <usize>i * outRow, bytes);
-      tile(a0, a1, a2, a3, aStep, panel, 32, edge, edge + 32, edge + 64, edge + 96, depth, more, from);
-      for (let i = 0; i < high; i++) memory.copy(o + <usize>i * outRow, edge + (<usize>i << 5), bytes);
+      for (let k = 0; k < depth; k++, source += row, target += 32) {
+        memory.fill(target, 0, 32);
+        memory.copy(target, source, bytes);
+      }
+    }
+  }
+}
+
+/** The same panels of bᵀ, b[columns, depth]. */
+export function packTransposed(b: usize, row: usize, panels: usize, depth: i32, columns: i32, from: i32, to: i32): void {
+  for (let p = from; p < to; p++) {
+    const wide = min(8, columns - (p << 3));
+    const target = panels + (<usize>(p * depth) << 5);
+    if (wide < 8) memory.fill(target, 0, <usize>depth << 5);
+    for (let n = 0; n < wide; n++) {
+      let source = b + <usize>((p << 3) + n) * row;
+      let to = target + (<usize>n << 2);
+      for (let k = 0; k < depth; k++, source += 4, to += 32) store<f32>(to, load<f32>(source));
     }
   }
 }

@@ -1,21 +1,24 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
-import { initLinear, type LinearParams, multiplyAdd, productOverRows, sumRows, timesTransposed } from './linear';
+import { affine, initLinear, type LinearParams } from './linear';
 import type { Rng } from './rng';
+import { wasmActivation, wasmActivationGradient, wasmGate, wasmGateGradient } from './wasm/activations';
+import { hasWasmKernels } from './wasm/multiply';
 
 /** x · sigmoid(x), elementwise. The caller disposes the result. */
 export function silu<T extends tf.Tensor>(x: T): T {
   return withGradient<T>(
-    [x],
+    'silu',
+    { x },
     (save) => {
-      const s = tf.sigmoid(x);
-      save([x, s]);
-      return tf.mul(x, s) as T;
+      save([x]);
+      return hasWasmKernels() ? wasmActivation('silu', x) : (tf.mul(x, tf.sigmoid(x)) as T);
     },
     (dy, saved) => {
-      const [x2, s] = saved as [tf.Tensor, tf.Tensor];
-      // s + x s (1 - s)
+      const [x2] = saved as [T];
+      if (hasWasmKernels()) return [wasmActivationGradient('silu', dy, x2)];
+      const s = tf.sigmoid(x2);
       return [tf.mul(dy, tf.mul(s, tf.add(1, tf.mul(x2, tf.sub(1, s)))))];
     },
   );
@@ -28,15 +31,16 @@ export function silu<T extends tf.Tensor>(x: T): T {
  */
 export function gelu<T extends tf.Tensor>(x: T): T {
   return withGradient<T>(
-    [x],
+    'gelu',
+    { x },
     (save) => {
-      const phi = normalCdf(x);
-      save([x, phi]);
-      return tf.mul(x, phi) as T;
+      save([x]);
+      return hasWasmKernels() ? wasmActivation('gelu', x) : (tf.mul(x, normalCdf(x)) as T);
     },
     (dy, saved) => {
-      const [x2, phi] = saved as [tf.Tensor, tf.Tensor];
-      return [tf.mul(dy, geluSlope(x2, phi))];
+      const [x2] = saved as [T];
+      if (hasWasmKernels()) return [wasmActivationGradient('gelu', dy, x2)];
+      return [tf.mul(dy, geluSlope(x2, normalCdf(x2)))];
     },
   );
 }
@@ -63,65 +67,40 @@ export function geglu<R extends tf.Rank>(params: GegluParams, x: tf.Tensor<R>): 
   if (x.rank < 1 || x.shape[x.rank - 1] !== I) {
     throw new ShapeError(`geglu: expected x of shape [..., ${I}], received [${x.shape.join(', ')}].`);
   }
-  const hidden = twice / 2;
   return tf.tidy(() => {
-    const rows = tf.reshape(x, [-1, I]) as tf.Tensor2D; // [N, I]
-    const y = gatedProduct(rows, weight, bias); // [N, F]
-    return tf.reshape<tf.Rank>(y, [...x.shape.slice(0, -1), hidden]) as tf.Tensor<R>;
+    const rows = tf.reshape(affine('geglu', x, weight, bias), [-1, twice]) as tf.Tensor2D; // [N, 2 F]
+    return tf.reshape<tf.Rank>(gate(rows), [...x.shape.slice(0, -1), twice / 2]) as tf.Tensor<R>;
   });
 }
 
-/**
- * `(x V + a) * gelu(x G + b)` with the weights `[V, G]` and biases `[a, b]` side by side. The weights are split instead
- * of the product, which is a hundred times as large.
- */
-function gatedProduct(x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor1D | undefined): tf.Tensor2D {
+/** Value times gelu of the gate, `[N, 2 F]` = [value, gate] -> `[N, F]`. */
+function gate(rows: tf.Tensor2D): tf.Tensor2D {
   return withGradient<tf.Tensor2D>(
-    bias ? [x, weight, bias] : [x, weight],
+    'geglu',
+    { rows },
     (save) => {
-      const [valueWeight, gateWeight] = tf.split(weight, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
-      const [valueBias, gateBias] = bias ? (tf.split(bias, 2) as [tf.Tensor1D, tf.Tensor1D]) : [undefined, undefined];
-      const value = multiplyAdd(x, valueWeight, valueBias); // [N, F]
-      const gate = multiplyAdd(x, gateWeight, gateBias); // [N, F]
-      const phi = normalCdf(gate);
-      save([x, value, gate, phi, valueWeight, gateWeight]);
-      return tf.mul(value, tf.mul(gate, phi));
+      save([rows]);
+      if (hasWasmKernels()) return wasmGate(rows);
+      const [value, gates] = tf.split(rows, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
+      return tf.mul(value, tf.mul(gates, normalCdf(gates)));
     },
     (dy, saved) => {
-      const [x2, value, gate, phi, valueWeight, gateWeight] = saved as tf.Tensor2D[];
-      const dValue = tf.mul(dy, tf.mul(gate!, phi!)) as tf.Tensor2D;
-      const dGate = tf.mul(tf.mul(dy, value!), geluSlope(gate!, phi!)) as tf.Tensor2D;
-      const dx = tf.add(timesTransposed(dValue, valueWeight!), timesTransposed(dGate, gateWeight!));
-      const grads: tf.Tensor[] = [dx, tf.concat([productOverRows(x2!, dValue), productOverRows(x2!, dGate)], 1)];
-      if (bias) grads.push(tf.concat([sumRows(dValue), sumRows(dGate)]));
-      return grads;
+      const [rows2] = saved as [tf.Tensor2D];
+      if (hasWasmKernels()) return [wasmGateGradient(dy, rows2)];
+      const [value, gates] = tf.split(rows2, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
+      const phi = normalCdf(gates);
+      return [tf.concat([tf.mul(dy, tf.mul(gates, phi)), tf.mul(tf.mul(dy, value), geluSlope(gates, phi))], 1)];
     },
   );
 }
 
 /** Φ(x), elementwise. */
 function normalCdf(x: tf.Tensor): tf.Tensor {
-  if (tf.getBackend() !== 'wasm') return tf.mul(0.5, tf.add(1, tf.erf(tf.mul(x, Math.SQRT1_2))));
-  // erf is a slow scalar loop on wasm, sigmoid and arithmetic are SIMD.
-  const square = tf.minimum(tf.mul(x, x), LOGIT_CDF_LIMIT);
-  let p: tf.Tensor = tf.add(tf.mul(square, LOGIT_CDF[0]!), LOGIT_CDF[1]!);
-  for (const coefficient of LOGIT_CDF.slice(2)) p = tf.add(tf.mul(p, square), coefficient);
-  return tf.sigmoid(tf.mul(x, p));
+  return tf.mul(0.5, tf.add(1, tf.erf(tf.mul(x, Math.SQRT1_2))));
 }
-
-/**
- * Φ(x) = sigmoid(x P(x²)) for x² up to the limit, beyond which Φ is 0 or 1 in float32: coefficients of P, highest
- * first. A minimax fit of degree 6; Φ is off by at most 2.4e-7 in float32, gelu by 6e-7.
- */
-const LOGIT_CDF = [
-  3.56123751e-9, -2.64915924e-7, 7.91056829e-6, -1.10286849e-4, -6.70047589e-5, 7.26699787e-2, 1.59576757,
-];
-const LOGIT_CDF_LIMIT = 30;
 
 /** d gelu / dx = Φ(x) + x φ(x). */
 function geluSlope(x: tf.Tensor, phi: tf.Tensor): tf.Tensor {
-  const exponent = tf.mul(tf.mul(x, x), -0.5);
-  // exp is a slow scalar loop on wasm; elu(x) = exp(x) - 1 below zero is SIMD.
-  const density = tf.getBackend() === 'wasm' ? tf.add(tf.elu(exponent), 1) : tf.exp(exponent);
-  return tf.add(phi, tf.mul(tf.mul(x, density), 1 / Math.sqrt(2 * Math.PI)));
+  const density = tf.mul(tf.exp(tf.mul(tf.mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+  return tf.add(phi, tf.mul(x, density));
 }

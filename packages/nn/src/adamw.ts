@@ -1,8 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { expectAlive } from './alive';
 import { CheckpointError, GradientError } from './errors';
 import { clipFlat, joinFlat, rememberFlat, splitFlat } from './flat';
 import { expectShape } from './shapes';
 import { flattenParams, type ParamTree } from './tree';
+import { hasWasmKernels } from './wasm/multiply';
+import { wasmAdamW } from './wasm/optimiser';
 
 export type AdamWOptions = {
   readonly learningRate: number;
@@ -56,30 +59,46 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
     );
   });
   const size = entries.reduce((total, { tensor }) => total + tensor.size, 0);
-  const decays = tf.tidy(() => decayVector(entries, size, weightDecay, decayFilter));
+  const decays = entries.map(({ path, tensor }) => (decayFilter(path, tensor) ? weightDecay : 0));
   let steps = 0;
   let m: tf.Tensor1D = tf.zeros([size]);
   let v: tf.Tensor1D = tf.zeros([size]);
-
-  let flat = joinFlat(variables);
-  rememberFlat(variables, flat);
+  // Of the composition: the decays of all numbers, and the weights as one vector.
+  let decayVector: tf.Tensor1D | undefined;
+  let flat: tf.Tensor1D | undefined;
 
   function update(
     grads: Readonly<Record<string, tf.Tensor>>,
     maxNorm: number | undefined,
     { learningRate: rate = learningRate }: AdamWStepOptions = {},
   ): tf.Scalar | undefined {
-    checkNames(entries, grads);
+    checkGradients(entries, grads);
     steps++;
+    const ordered = entries.map(({ path }) => grads[path]!);
+    return hasWasmKernels() ? updateInOnePass(ordered, maxNorm, rate) : updateByVectors(ordered, maxNorm, rate);
+  }
+
+  function updateInOnePass(grads: tf.Tensor[], maxNorm: number | undefined, rate: number): tf.Scalar | undefined {
+    return tf.tidy(() => {
+      const settings = { beta1, beta2, eps, rate, step: steps, decays, maxNorm };
+      const { weights, norm } = wasmAdamW(variables, grads, m, v, settings);
+      variables.forEach((variable, i) => variable.assign(weights[i]!));
+      return norm;
+    });
+  }
+
+  function updateByVectors(grads: tf.Tensor[], maxNorm: number | undefined, rate: number): tf.Scalar | undefined {
+    decayVector ??= tf.tidy(() => tf.keep(tf.concat1d(decays.map((decay, i) => tf.fill([variables[i]!.size], decay)))));
+    const decay = decayVector;
     const next = tf.tidy(() => {
-      const joined = joinFlat(entries.map(({ path }) => grads[path]!));
+      const joined = joinFlat(grads);
       const { flat: g, norm } = maxNorm === undefined ? { flat: joined, norm: undefined } : clipFlat(joined, maxNorm);
       const p = joinFlat(variables);
       const m1 = tf.add(tf.mul(m, beta1), tf.mul(g, 1 - beta1)) as tf.Tensor1D;
       const v1 = tf.add(tf.mul(v, beta2), tf.mul(tf.mul(g, g), 1 - beta2)) as tf.Tensor1D;
       const size1 = rate / (1 - beta1 ** steps);
       const root = tf.add(tf.mul(tf.sqrt(v1), 1 / Math.sqrt(1 - beta2 ** steps)), eps);
-      const decayed = tf.sub(p, tf.mul(tf.mul(p, decays), rate));
+      const decayed = tf.sub(p, tf.mul(tf.mul(p, decay), rate));
       const flat1 = tf.sub(decayed, tf.mul(tf.div(m1, root), size1)) as tf.Tensor1D;
       const parts = splitFlat(flat1, variables);
       variables.forEach((variable, i) => variable.assign(parts[i]!));
@@ -87,7 +106,7 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
     });
     tf.dispose([m, v, flat]);
     ({ m, v, flat } = next);
-    rememberFlat(variables, flat);
+    rememberFlat(variables, next.flat);
     return next.norm;
   }
 
@@ -114,7 +133,7 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
       v = joinFlat(entries.map(({ path }) => record[`v.${path}`]!));
     },
     dispose() {
-      for (const tensor of [m, v, flat, decays]) if (!tensor.isDisposed) tensor.dispose();
+      for (const tensor of [m, v, flat, decayVector]) if (tensor && !tensor.isDisposed) tensor.dispose();
     },
   };
 }
@@ -141,22 +160,7 @@ export function requireAdamWState(
   }
 }
 
-function decayVector(
-  entries: readonly { path: string; tensor: tf.Tensor }[],
-  size: number,
-  weightDecay: number,
-  decayFilter: (path: string, tensor: tf.Tensor) => boolean,
-): tf.Tensor1D {
-  const values = new Float32Array(size);
-  let at = 0;
-  for (const { path, tensor } of entries) {
-    if (decayFilter(path, tensor)) values.fill(weightDecay, at, at + tensor.size);
-    at += tensor.size;
-  }
-  return tf.tensor1d(values);
-}
-
-function checkNames(
+function checkGradients(
   entries: readonly { path: string; tensor: tf.Tensor }[],
   grads: Readonly<Record<string, tf.Tensor>>,
 ): void {
@@ -171,4 +175,5 @@ function checkNames(
     );
   }
   for (const { path, tensor } of entries) expectShape('AdamW.step', grads, { [path]: tensor.shape });
+  expectAlive('AdamW.step', grads);
 }

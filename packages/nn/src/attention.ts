@@ -1,11 +1,16 @@
 // Shapes: B batch, N query tokens, M context tokens, D inner width, h heads, d = D / h width of a head.
 import * as tf from '@tensorflow/tfjs-core';
+import { expectAlive } from './alive';
 import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
 import { initLinear, linear, type LinearParams } from './linear';
 import type { Rng } from './rng';
 import { expectShape } from './shapes';
-import { hasWasmMultiply, wasmHeadMix, wasmHeadMixOverRows, wasmHeadScores } from './wasm/multiply';
+import { wasmAttention, wasmAttentionGradient } from './wasm/attention';
+import { hasWasmKernels } from './wasm/multiply';
+import { webgpuAttention } from './webgpu/attention';
+import { webgpuAttentionGradient } from './webgpu/attention-gradient';
+import { hasWebgpu } from './webgpu/backend';
 
 export type AttentionOptions = {
   readonly heads: number;
@@ -83,47 +88,125 @@ export function scaledDotProductAttention(
   if (!Number.isInteger(heads) || heads < 1 || D % heads !== 0) {
     throw new ShapeError(`scaledDotProductAttention: expected heads to divide a width of ${D}, received ${heads}.`);
   }
-  const scale = 1 / Math.sqrt(D / heads);
+  expectAlive('scaledDotProductAttention', { mask });
+  const kernels = attentionKernels();
   return withGradient<tf.Tensor3D>(
-    [q, k, v],
+    'scaledDotProductAttention',
+    { q, k, v },
     (save) => {
-      const queries = tf.mul(q, scale) as tf.Tensor3D;
-      const scores = headScores(queries, k, heads); // [B h, N, M]
-      const weights = tf.softmax(mask ? maskScores(scores, mask, heads) : scores);
-      const mixed = headMix(weights, v, heads); // [B, N, D]
-      save(mask ? [queries, k, v, weights, mixed, mask] : [queries, k, v, weights, mixed]);
-      return mask ? tf.mul(mixed, attends(mask)) : mixed;
+      const { y, lse } = kernels.forward(q, k, v, mask, heads);
+      const saved: tf.Tensor[] = [q, k, v, y];
+      if (lse) saved.push(lse);
+      if (mask) saved.push(mask);
+      save(saved);
+      return y;
     },
     (dy, saved) => {
-      const [queries, k2, v2, weights, mixed] = saved as [tf.Tensor3D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D];
-      const mask2 = saved[5] as tf.Tensor2D | undefined;
-      const dMixed = (mask2 ? tf.mul(dy, attends(mask2)) : dy) as tf.Tensor3D; // [B, N, D]
-      const dWeights = headScores(dMixed, v2, heads); // [B h, N, M]
-      // The mean of dWeights under the weights is also this product, which is smaller.
-      const mean = headSums(tf.mul(dMixed, mixed) as tf.Tensor3D, heads); // [B h, N, 1]
-      const dScores = tf.mul(weights, tf.sub(dWeights, mean)) as tf.Tensor3D;
-      const dQ = tf.mul(headMix(dScores, k2, heads), scale);
-      return [dQ, headMixOverRows(dScores, queries, heads), headMixOverRows(weights, dMixed, heads)];
+      const [q2, k2, v2, y] = saved as [tf.Tensor3D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D];
+      const rest = saved.slice(4);
+      const mask2 = mask && (rest.pop() as tf.Tensor2D);
+      return kernels.backward(dy, q2, k2, v2, mask2, y, rest[0] as tf.Tensor3D | undefined, heads);
     },
   );
 }
 
-/** `q kᵀ` of each head, `[B, N, D]` and `[B, M, D]` -> `[B h, N, M]`. */
-function headScores(q: tf.Tensor3D, k: tf.Tensor3D, heads: number): tf.Tensor3D {
-  if (hasWasmMultiply()) return wasmHeadScores(q, k, heads);
-  return tf.matMul(splitHeads(q, heads), splitHeads(k, heads), false, true);
+/** Attention and its gradient on a backend. `lse`: what the gradient needs besides y, where it needs anything. */
+type AttentionKernels = {
+  forward(
+    q: tf.Tensor3D,
+    k: tf.Tensor3D,
+    v: tf.Tensor3D,
+    mask: tf.Tensor2D | undefined,
+    heads: number,
+  ): { y: tf.Tensor3D; lse?: tf.Tensor3D };
+  backward(
+    dy: tf.Tensor3D,
+    q: tf.Tensor3D,
+    k: tf.Tensor3D,
+    v: tf.Tensor3D,
+    mask: tf.Tensor2D | undefined,
+    y: tf.Tensor3D,
+    lse: tf.Tensor3D | undefined,
+    heads: number,
+  ): tf.Tensor3D[];
+};
+
+function attentionKernels(): AttentionKernels {
+  if (hasWasmKernels()) return { forward: wasmAttention, backward: wasmAttentionGradient };
+  if (hasWebgpu()) return { forward: webgpuAttention, backward: webgpuAttentionGradient };
+  return { forward: composedAttention, backward: composedGradient };
 }
 
-/** `weights v` of each head, `[B h, N, M]` and `[B, M, D]` -> `[B, N, D]`. */
-function headMix(weights: tf.Tensor3D, v: tf.Tensor3D, heads: number): tf.Tensor3D {
-  if (hasWasmMultiply()) return wasmHeadMix(weights, v, heads);
-  return mergeHeads(tf.matMul(weights, splitHeads(v, heads)), heads);
+/** Weights of queries `[B h, n, M]`, of which there are at most so many numbers at a time. */
+const MOST_WEIGHTS = 2 ** 24;
+
+/** The composition of tfjs' operations that serves where there are no kernels, some queries at a time. */
+function composedAttention(
+  q: tf.Tensor3D,
+  k: tf.Tensor3D,
+  v: tf.Tensor3D,
+  mask: tf.Tensor2D | undefined,
+  heads: number,
+): { y: tf.Tensor3D } {
+  return tf.tidy(() => {
+    const values = splitHeads(v, heads);
+    const rows = stretches(q, k, heads).map(([begin, size]) =>
+      mergeHeads(tf.matMul(weightsOf(queriesOf(q, begin, size), k, mask, heads), values), heads),
+    );
+    const mixed = rows.length === 1 ? rows[0]! : tf.concat(rows, 1); // [B, N, D]
+    return { y: mask ? tf.mul(mixed, attends(mask)) : mixed };
+  });
 }
 
-/** `weightsᵀ y` of each head, `[B h, N, M]` and `[B, N, D]` -> `[B, M, D]`. */
-function headMixOverRows(weights: tf.Tensor3D, y: tf.Tensor3D, heads: number): tf.Tensor3D {
-  if (hasWasmMultiply()) return wasmHeadMixOverRows(weights, y, heads);
-  return mergeHeads(tf.matMul(weights, splitHeads(y, heads), true, false), heads);
+function composedGradient(
+  dy: tf.Tensor3D,
+  q: tf.Tensor3D,
+  k: tf.Tensor3D,
+  v: tf.Tensor3D,
+  mask: tf.Tensor2D | undefined,
+  y: tf.Tensor3D,
+  _lse: tf.Tensor3D | undefined,
+  heads: number,
+): tf.Tensor3D[] {
+  const scale = 1 / Math.sqrt(q.shape[2] / heads);
+  const dMixed = mask ? tf.mul<tf.Tensor3D>(dy, attends(mask)) : dy; // [B, N, D]
+  const [keys, values] = [splitHeads(k, heads), splitHeads(v, heads)]; // [B h, M, d]
+  // The mean of the weights' gradient under the weights is also this product, which is smaller.
+  const means = headSums(tf.mul(dMixed, y), heads); // [B h, N, 1]
+  const dQ: tf.Tensor3D[] = [];
+  let dK: tf.Tensor3D | undefined;
+  let dV: tf.Tensor3D | undefined;
+  for (const [begin, size] of stretches(q, k, heads)) {
+    const queries = queriesOf(q, begin, size);
+    const weights = weightsOf(queries, k, mask, heads); // [B h, n, M]
+    const slopes = splitHeads(queriesOf(dMixed, begin, size), heads); // [B h, n, d]
+    const mean = size === q.shape[1] ? means : tf.slice(means, [0, begin, 0], [-1, size, 1]);
+    const dScores = tf.mul(tf.mul(weights, tf.sub(tf.matMul(slopes, values, false, true), mean)), scale);
+    dQ.push(mergeHeads(tf.matMul(dScores, keys), heads));
+    const dKeys = tf.matMul<tf.Tensor3D>(dScores, splitHeads(queries, heads), true, false);
+    const dValues = tf.matMul<tf.Tensor3D>(weights, slopes, true, false);
+    dK = dK ? tf.add<tf.Tensor3D>(dK, dKeys) : dKeys;
+    dV = dV ? tf.add<tf.Tensor3D>(dV, dValues) : dValues;
+  }
+  return [dQ.length === 1 ? dQ[0]! : tf.concat(dQ, 1), mergeHeads(dK!, heads), mergeHeads(dV!, heads)];
+}
+
+/** Stretches of queries `[begin, size]` whose weights are few enough. */
+function stretches(q: tf.Tensor3D, k: tf.Tensor3D, heads: number): [number, number][] {
+  const [B, N] = q.shape;
+  const size = Math.max(1, Math.min(N, Math.floor(MOST_WEIGHTS / (B * heads * k.shape[1]))));
+  return Array.from({ length: Math.ceil(N / size) }, (_, i) => [i * size, Math.min(size, N - i * size)]);
+}
+
+function queriesOf(x: tf.Tensor3D, begin: number, size: number): tf.Tensor3D {
+  return size === x.shape[1] ? x : tf.slice(x, [0, begin, 0], [-1, size, -1]);
+}
+
+/** `[B h, N, M]`, each row with the sum 1. */
+function weightsOf(q: tf.Tensor3D, k: tf.Tensor3D, mask: tf.Tensor2D | undefined, heads: number): tf.Tensor3D {
+  const queries = splitHeads(tf.mul(q, 1 / Math.sqrt(q.shape[2] / heads)), heads);
+  const scores = tf.matMul<tf.Tensor3D>(queries, splitHeads(k, heads), false, true);
+  return tf.softmax(mask ? maskScores(scores, mask, heads) : scores);
 }
 
 /** Sums over the width of each head, `[B, N, D]` -> `[B h, N, 1]`. */

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { checkGradients, expectNoLeak, setupBackend } from '@sgdiff/test-kit';
 import { conv2d, createRng, initConv2d, ShapeError } from './index';
-import { exchangedConv2d } from './conv2d';
+import { ownConv2d } from './conv2d';
 import { hasWasmConv3x3 } from './wasm/conv3x3';
 
 const side = fc.integer({ min: 1, max: 7 });
@@ -35,10 +35,10 @@ describe.each(['cpu', 'wasm'] as const)('conv2d on %s', (backend) => {
         tf.tidy(() => {
           const x = normal(B, H, W, C);
           const weight = normal(kernel, kernel, C, K);
-          const ours = exchangedConv2d(x, weight, undefined, stride, sides);
+          const ours = ownConv2d(x, weight, undefined, stride, sides);
           const dy = normal(...ours.shape);
           const gradients = tf.grads((a, b) =>
-            exchangedConv2d(a as tf.Tensor4D, b as tf.Tensor4D, undefined, stride, sides),
+            ownConv2d(a as tf.Tensor4D, b as tf.Tensor4D, undefined, stride, sides),
           );
           const [dx, dw] = gradients([x, weight], dy);
           const { value, grads } = patchProducts(x, weight, dy, stride, sides);

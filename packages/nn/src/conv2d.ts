@@ -1,11 +1,16 @@
 // Shapes: B batch, H W input size, h w output size, C input channels, K output channels.
 import * as tf from '@tensorflow/tfjs-core';
+import { expectAlive } from './alive';
 import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
 import { affine, type InitOptions, sumRows, uniformAround } from './linear';
 import type { Rng } from './rng';
+import { wasmConv2d, wasmConv2dInputGradient, wasmConv2dWeightGradient } from './wasm/conv2d';
 import { hasWasmConv3x3, wasmConv3x3, wasmConv3x3InputGradient, wasmConv3x3WeightGradient } from './wasm/conv3x3';
-import { wasmSplitFlat } from './wasm/split-flat';
+import { hasWasmKernels } from './wasm/multiply';
+import { hasWebgpu } from './webgpu/backend';
+import { webgpuConvInputGradient } from './webgpu/conv-input-gradient';
+import { webgpuConvWeightGradient } from './webgpu/conv-weight-gradient';
 
 /** Weights of a convolution: weight `[kh, kw, C, K]` (HWIO), bias `[K]`. */
 export type Conv2dParams = { readonly weight: tf.Tensor4D; readonly bias?: tf.Tensor1D };
@@ -49,10 +54,11 @@ export function conv2d(params: Conv2dParams, x: tf.Tensor4D, options: Conv2dOpti
   }
   const [, H, W] = x.shape;
   const sides = resolvePadding(padding, [H, W], [kh, kw], stride);
+  expectAlive('conv2d', { x, weight, bias });
   return tf.tidy(() => {
     const unpadded = sides.top + sides.bottom + sides.left + sides.right === 0;
     if (kh === 1 && kw === 1 && stride === 1 && unpadded) {
-      return affine(x, weight, bias) as tf.Tensor4D; // a 1x1 convolution is a product of matrices
+      return affine('conv2d', x, weight, bias) as tf.Tensor4D; // a 1x1 convolution is a product of matrices
     }
     if (tf.getBackend() === 'tensorflow') {
       // The gradients of tensorflow's own kernels know no explicit padding: there it is a pad before a 'valid' convolution.
@@ -62,45 +68,84 @@ export function conv2d(params: Conv2dParams, x: tf.Tensor4D, options: Conv2dOpti
           : tf.conv2d(tf.pad(x, explicitPadding(sides)), weight, stride, 'valid'); // [B, h, w, K]
       return bias ? tf.add(y, bias) : y;
     }
-    return exchangedConv2d(x, weight, bias, stride, sides);
+    return ownConv2d(x, weight, bias, stride, sides);
   });
 }
 
 /**
- * The convolution with gradients made of forward convolutions, which are the fast kernels: the input
- * gradient is a convolution of `dy` with the flipped kernel, the weight gradient one of `x` with `dy`, with
- * batch and channel axes exchanged. tfjs' own gradients are missing on wasm, slow on webgpu and 12 times slower on cpu.
- * 3×3 kernels have SIMD kernels of our own on wasm.
- * Exported for its test against the plain gradients.
+ * The convolution as one operation with gradients of our own. tfjs' are missing on wasm, slow on webgpu and 12 times slower
+ * on cpu. Exported for its test against the plain gradients.
  */
-export function exchangedConv2d(
+export function ownConv2d(
   x: tf.Tensor4D,
   weight: tf.Tensor4D,
   bias: tf.Tensor1D | undefined,
   stride: number,
   sides: Sides,
 ): tf.Tensor4D {
-  const fast = hasWasmConv3x3(weight.shape, stride);
+  const kernels = convKernels(weight.shape, stride);
   return withGradient<tf.Tensor4D>(
-    bias ? [x, weight, bias] : [x, weight],
+    'conv2d',
+    { x, weight, bias },
     (save) => {
       save([x, weight]);
-      if (fast) return wasmConv3x3(x, weight, bias, sides);
-      return tf.fused.conv2d({ x, filter: weight, strides: stride, pad: explicitPadding(sides), bias }); // [B, h, w, K]
+      return kernels.forward(x, weight, bias, stride, sides); // [B, h, w, K]
     },
     (dy, saved) => {
       const [x2, weight2] = saved as [tf.Tensor4D, tf.Tensor4D];
-      const grads: tf.Tensor[] = fast
-        ? [wasmConv3x3InputGradient(dy, weight2, sides), wasmConv3x3WeightGradient(x2, dy, sides)]
-        : [
-            inputGradient(dy, weight2, x2.shape, stride, sides),
-            weightGradient(x2, dy, weight2.shape, stride, sides),
-          ];
+      const grads: tf.Tensor[] = [
+        kernels.inputGradient(dy, weight2, x2.shape, stride, sides),
+        kernels.weightGradient(x2, dy, weight2.shape, stride, sides),
+      ];
       if (bias) grads.push(sumRows(tf.reshape(dy, [-1, dy.shape[3]])));
       return grads;
     },
   );
 }
+
+/** A convolution and its gradients on a backend. */
+type ConvKernels = {
+  forward(x: tf.Tensor4D, weight: tf.Tensor4D, bias: tf.Tensor1D | undefined, stride: number, sides: Sides): tf.Tensor4D;
+  inputGradient(dy: tf.Tensor4D, weight: tf.Tensor4D, shape: readonly number[], stride: number, sides: Sides): tf.Tensor4D;
+  weightGradient(x: tf.Tensor4D, dy: tf.Tensor4D, shape: readonly number[], stride: number, sides: Sides): tf.Tensor4D;
+};
+
+function convKernels(weightShape: readonly number[], stride: number): ConvKernels {
+  if (hasWasmConv3x3(weightShape, stride)) return winograd;
+  if (hasWasmKernels()) return patches;
+  if (hasWebgpu()) return programs;
+  return exchanged;
+}
+
+const winograd: ConvKernels = {
+  forward: (x, weight, bias, _stride, sides) => wasmConv3x3(x, weight, bias, sides),
+  inputGradient: (dy, weight, _shape, _stride, sides) => wasmConv3x3InputGradient(dy, weight, sides),
+  weightGradient: (x, dy, _shape, _stride, sides) => wasmConv3x3WeightGradient(x, dy, sides),
+};
+
+const patches: ConvKernels = {
+  forward: wasmConv2d,
+  inputGradient: wasmConv2dInputGradient,
+  weightGradient: (x, dy, [kh, kw], stride, sides) => wasmConv2dWeightGradient(x, dy, [kh!, kw!], stride, sides),
+};
+
+/**
+ * Gradients made of forward convolutions, which are the fast kernels: the input gradient is a convolution of `dy` with the
+ * flipped kernel, the weight gradient one of `x` with `dy`, with batch and channel axes exchanged.
+ */
+const exchanged: ConvKernels = {
+  forward: (x, filter, bias, strides, sides) => tf.fused.conv2d({ x, filter, strides, pad: explicitPadding(sides), bias }),
+  inputGradient,
+  weightGradient,
+};
+
+const programs: ConvKernels = {
+  forward: exchanged.forward,
+  inputGradient: (dy, weight, [, H, W], stride, { top, left }) =>
+    webgpuConvInputGradient(dy, weight, { H: H!, W: W!, stride, top, left }),
+  weightGradient: (x, dy, [kh, kw], stride, { top, left }) =>
+    webgpuConvWeightGradient(x, dy, { kernel: [kh!, kw!], stride, top, left }),
+};
 
 function inputGradient(
   dy: tf.Tensor4D,
@@ -141,12 +186,7 @@ function weightGradient(
 
 /** Rotated by half a turn, with channels exchanged: `[kh, kw, C, K]` -> `[kh, kw, K, C]`. */
 function flipKernel(weight: tf.Tensor4D): tf.Tensor4D {
-  const [kh, kw, C, K] = weight.shape;
-  if (tf.getBackend() !== 'wasm') return tf.transpose(tf.reverse(weight, [0, 1]), [0, 1, 3, 2]);
-  // reverse on wasm goes number by number; taking the taps in reverse order is a few copies.
-  const taps = wasmSplitFlat(tf.reshape(weight, [weight.size]), new Array<number>(kh * kw).fill(C * K));
-  const reversed = tf.reshape(tf.concat1d(taps.reverse()), [kh * kw, C, K]) as tf.Tensor3D;
-  return tf.reshape(tf.transpose(reversed, [0, 2, 1]), [kh, kw, K, C]);
+  return tf.transpose(tf.reverse(weight, [0, 1]), [0, 1, 3, 2]);
 }
 
 /** Zeros between the rows and columns: `[B, h, w, K]` -> `[B, h * stride, w * stride, K]`. */

@@ -1,7 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { expectAlive } from './alive';
 import { CheckpointError } from './errors';
 import { joinFlat, splitFlat } from './flat';
+import { expectShape } from './shapes';
 import { disposeParams, flattenParams, mapParams, type ParamTree } from './tree';
+import { hasWasmKernels } from './wasm/multiply';
+import { wasmMovingAverage } from './wasm/optimiser';
 
 export type EmaOptions = {
   readonly decay: number;
@@ -10,7 +14,7 @@ export type EmaOptions = {
 };
 
 export type Ema<T extends ParamTree> = {
-  /** Moves the average towards the weights. Borrows them. */
+  /** Moves the average towards the weights. Borrows them. Throws ShapeError or DisposedError if they do not fit, and changes nothing then. */
   update(params: T): void;
   /** The averaged weights. Owned by the average and valid until the next `update`, `loadState` or `dispose`: clone to keep. */
   readonly params: T;
@@ -32,23 +36,31 @@ export function createEma<T extends ParamTree>(params: T, options: EmaOptions): 
   let tree: T | undefined;
   let numUpdates = 0;
 
-  function replace(next: tf.Tensor1D): void {
-    flat.dispose();
-    flat = next;
+  function forgetTree(): void {
     if (tree) disposeParams(tree);
     tree = undefined;
   }
 
+  function replace(next: tf.Tensor1D): void {
+    flat.dispose();
+    flat = next;
+    forgetTree();
+  }
+
   return {
     update(current) {
+      const now = Object.fromEntries(flattenParams(current).map(({ path, tensor }) => [path, tensor]));
+      expectShape('Ema.update', now, Object.fromEntries(entries.map(({ path, shape }) => [path, shape])));
+      expectAlive('Ema.update', now);
+      const weights = entries.map(({ path }) => now[path]!);
       const rate = emaRate(options, numUpdates);
       numUpdates++;
-      replace(
-        tf.tidy(() => {
-          const now = joinFlat(flattenParams(current).map(({ tensor }) => tensor));
-          return tf.add(tf.mul(flat, rate), tf.mul(now, 1 - rate)) as tf.Tensor1D;
-        }),
-      );
+      if (hasWasmKernels()) {
+        wasmMovingAverage(flat, weights, rate);
+        forgetTree();
+        return;
+      }
+      replace(tf.tidy(() => tf.add(tf.mul(flat, rate), tf.mul(joinFlat(weights), 1 - rate)) as tf.Tensor1D));
     },
     get params() {
       if (!tree) {
@@ -72,8 +84,7 @@ export function createEma<T extends ParamTree>(params: T, options: EmaOptions): 
       replace(joinFlat(entries.map(({ path }) => record[`params.${path}`]!)));
     },
     dispose() {
-      if (tree) disposeParams(tree);
-      tree = undefined;
+      forgetTree();
       if (!flat.isDisposed) flat.dispose();
     },
   };

@@ -3,6 +3,11 @@ export class ShapeError extends Error {
   override readonly name = 'ShapeError';
 }
 
+/** Ids that name no row of a table. The message says where, how many rows there are and which id came. */
+export class IndexError extends Error {
+  override readonly name = 'IndexError';
+}
+
 export type CheckpointErrorDetails = {
   /** `mismatch`: names or shapes; `format`: the bytes are not what they should be. */
   readonly code: 'mismatch' | 'format';
@@ -29,4 +34,20 @@ export class GradientError extends Error {
     super(message);
     this.paths = paths;
   }
+}
+
+/** A tensor that was disposed before it was used. The message says which input of which operation. */
+export class DisposedError extends Error {
+  override readonly name = 'DisposedError';
+  constructor(where: string, input: string, shape: readonly number[]) {
+    super(
+      `${where}: expected ${input} [${shape.join(', ')}] to be alive, but it was disposed. ` +
+        'Dispose a tensor only after its last use; tf.keep keeps one beyond its tf.tidy.',
+    );
+  }
+}
+
+/** Threads that do not start, or failed in the middle of a kernel. The message says why and what to do. */
+export class KernelThreadsError extends Error {
+  override readonly name = 'KernelThreadsError';
 }

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { wasmJoinFlat } from './wasm/join-flat';
 import { wasmSplitFlat } from './wasm/split-flat';
 
 type FlatCopy = { readonly flat: tf.Tensor1D; readonly dataIds: readonly object[] };
@@ -11,8 +12,12 @@ export function rememberFlat(variables: readonly tf.Tensor[], flat: tf.Tensor1D)
   if (variables[0]) flatCopies.set(variables[0], { flat, dataIds: variables.map(({ dataId }) => dataId) });
 }
 
-/** All tensors as one vector, so that an optimiser runs ten kernels instead of ten per weight. The caller disposes it. */
+/**
+ * All tensors as one vector, so that an optimiser runs ten kernels instead of ten per weight. On wasm its memory is its own,
+ * elsewhere it may be shared with a tensor. The caller disposes it.
+ */
 export function joinFlat(tensors: readonly tf.Tensor[]): tf.Tensor1D {
+  if (tf.getBackend() === 'wasm') return wasmJoinFlat(tensors);
   const copy = tensors[0] && flatCopies.get(tensors[0]);
   const fresh =
     copy &&
@@ -23,14 +28,13 @@ export function joinFlat(tensors: readonly tf.Tensor[]): tf.Tensor1D {
   return tf.tidy(() => tf.concat1d(tensors.map((tensor) => tf.reshape(tensor, [tensor.size]) as tf.Tensor1D)));
 }
 
-/** The inverse of `joinFlat`: pieces with the shapes of `like`. */
+/** The inverse of `joinFlat`: pieces with the shapes of `like`, on wasm with memory of their own. */
 export function splitFlat(
   flat: tf.Tensor1D,
   like: readonly { readonly shape: number[]; readonly size: number }[],
 ): tf.Tensor[] {
   return tf.tidy(() => {
     const sizes = like.map(({ size }) => size);
-    if (sizes.length === 1) return [tf.reshape(flat, like[0]!.shape)];
     const parts = tf.getBackend() === 'wasm' ? wasmSplitFlat(flat, sizes) : tf.split(flat, sizes);
     return parts.map((part, i) => tf.reshape(part, like[i]!.shape));
   });

@@ -1,7 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { expectAlive } from './alive';
 import { GradientError } from './errors';
 import { clipFlat, joinFlat, splitFlat } from './flat';
 import { flattenParams, type ParamTree } from './tree';
+import { hasWasmKernels } from './wasm/multiply';
+import { wasmClip } from './wasm/optimiser';
 
 export type Gradients = Record<string, tf.Tensor>;
 
@@ -58,20 +61,26 @@ function differentiate(loss: () => tf.Scalar, tensors: tf.Tensor[]): { value: tf
  *
  * @param grads Borrowed.
  * @returns New gradients, and the norm before clipping as a scalar. The caller disposes both.
+ * @throws DisposedError if a gradient was disposed.
  */
 export function clipByGlobalNorm(
   grads: Readonly<Record<string, tf.Tensor>>,
   maxNorm: number,
 ): { grads: Gradients; norm: tf.Scalar } {
+  expectAlive('clipByGlobalNorm', grads);
   return tf.tidy(() => {
     const paths = Object.keys(grads);
     const tensors = paths.map((path) => grads[path]!);
-    const { flat, norm } = clipFlat(joinFlat(tensors), maxNorm);
-    const parts = splitFlat(flat, tensors);
+    const { grads: parts, norm } = hasWasmKernels() ? wasmClip(tensors, maxNorm) : clip(tensors, maxNorm);
     const clipped: Gradients = {};
     paths.forEach((path, i) => (clipped[path] = parts[i]!));
     return { grads: clipped, norm };
   });
+}
+
+function clip(tensors: tf.Tensor[], maxNorm: number): { grads: tf.Tensor[]; norm: tf.Scalar } {
+  const { flat, norm } = clipFlat(joinFlat(tensors), maxNorm);
+  return { grads: splitFlat(flat, tensors), norm };
 }
 
 /**
@@ -79,10 +88,12 @@ export function clipByGlobalNorm(
  *
  * @param named A tree of weights, or a record of gradients. Borrowed.
  * @returns Its path, or `undefined` if all numbers are finite. Reads back once.
+ * @throws DisposedError if a tensor was disposed.
  */
 export async function firstNonFinite(named: ParamTree): Promise<string | undefined> {
   const entries = flattenParams(named).filter(({ tensor }) => tensor.dtype === 'float32' && tensor.size > 0);
   if (entries.length === 0) return undefined;
+  expectAlive('firstNonFinite', Object.fromEntries(entries.map(({ path, tensor }) => [path, tensor])));
   // x - x is 0 for finite numbers and NaN for all others.
   const sums = tf.tidy(() => tf.stack(entries.map(({ tensor }) => tf.sum(tf.sub(tensor, tensor)))));
   try {

@@ -2,11 +2,22 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
+import { wasmGroupNorm, wasmGroupNormGradient } from './wasm/group-norm';
+import { hasWasmKernels } from './wasm/multiply';
+import { hasWebgpu } from './webgpu/backend';
+import { webgpuGroupNorm } from './webgpu/group-norm';
+import { webgpuGroupNormGradient } from './webgpu/group-norm-gradient';
 
 /** Weights of a normalisation: weight `[C]` (starts at 1), bias `[C]` (starts at 0). */
 export type NormParams = { readonly weight: tf.Tensor1D; readonly bias: tf.Tensor1D };
 
 export type GroupNormOptions = { readonly groups: number; readonly eps?: number };
+
+/** What the paths of the backends are told; `silu`: with SiLU behind it. */
+export type GroupNormSettings = { readonly groups: number; readonly eps: number; readonly silu: boolean };
+
+/** The value, the shape of x, and what its gradient needs: mean and 1 / sqrt(variance + eps) of each group, `[B, G]`. */
+export type GroupNormValue = { readonly y: tf.Tensor; readonly mean: tf.Tensor2D; readonly rstd: tf.Tensor2D };
 
 /** Fresh weights: scale 1, shift 0. */
 export function initGroupNorm(channels: number): NormParams {
@@ -53,42 +64,89 @@ function normalizeGroups<R extends tf.Rank>(
   if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0) {
     throw new ShapeError(`${where}: expected groups to divide ${C} channels, received ${groups}.`);
   }
-  const B = x.shape[0]!;
-  const S = x.size / (B * C);
-  const M = C / groups;
-  // The steps are ordered so that the large tensors are passed over as few times as possible.
+  const settings: GroupNormSettings = { groups, eps, silu: withSilu };
   return withGradient<tf.Tensor<R>>(
-    [x, weight, bias],
+    where,
+    { x, weight, bias },
     (save) => {
-      const mean = groupMean(positionMean(x, B, S, C), groups); // [B, G, 1]
-      const centered = tf.sub(asImages(x, S), perChannel(mean, M)); // [B, H, W, C]
-      const variance = groupMean(positionMean(tf.mul(centered, centered), B, S, C), groups);
-      const rstd = tf.rsqrt(tf.add(variance, eps)); // [B, G, 1]
-      const scale = tf.mul(rstd, tf.reshape(weight, [1, groups, M])); // [B, G, M]
-      const u = tf.add(tf.mul(centered, tf.reshape(scale, [B, 1, 1, C])), bias); // [B, H, W, C]
-      const s = withSilu ? tf.sigmoid(u) : undefined;
-      const y = s ? tf.mul(u, s) : u;
-      save(s ? [centered, rstd, scale, y, s] : [centered, rstd, scale]);
-      return restored(y, x.shape) as tf.Tensor<R>;
+      const { y, mean, rstd } = forward(x, weight, bias, settings);
+      save([x, weight, bias, mean, rstd]);
+      return y as tf.Tensor<R>;
     },
     (dy, saved) => {
-      const [centered, rstd, scale, y, s] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor?, tf.Tensor?];
-      const dImages = asImages(dy, S);
-      // The slope of silu is s + y (1 - s).
-      const du = s && y ? tf.mul(dImages, tf.add(s, tf.mul(y, tf.sub(1, s)))) : dImages; // [B, H, W, C]
-      const duMean = positionMean(du, B, S, C); // [B, C]
-      const duCenteredMean = positionMean(tf.mul(du, centered), B, S, C); // [B, C]
-      // With w the weight, n = centered rstd, and means over a group: dx = rstd (w du - mean(w du) - n mean(w du n)).
-      const scaleRows = tf.reshape(scale, [B, C]);
-      const shift = groupMean(tf.mul(duMean, scaleRows), groups); // rstd mean(w du): [B, G, 1]
-      const along = groupMean(tf.mul(duCenteredMean, scaleRows), groups); // mean(w du n)
-      const slope = tf.mul(along, tf.mul(rstd, rstd));
-      const scaled = tf.mul(du, tf.reshape(scale, [B, 1, 1, C]));
-      const dx = tf.sub(tf.sub(scaled, tf.mul(centered, perChannel(slope, M))), perChannel(shift, M));
-      const dWeight = tf.mul(tf.reshape(duCenteredMean, [B, groups, M]), rstd); // [B, G, M]
-      return [restored(dx, dy.shape), tf.mul(tf.sum(tf.reshape(dWeight, [B, C]), 0), S), tf.mul(tf.sum(duMean, 0), S)];
+      const [x2, weight2, bias2, mean, rstd] = saved as [tf.Tensor, tf.Tensor1D, tf.Tensor1D, tf.Tensor2D, tf.Tensor2D];
+      return backward(dy, x2, weight2, bias2, { mean, rstd }, settings);
     },
   );
+}
+
+function forward(x: tf.Tensor, weight: tf.Tensor1D, bias: tf.Tensor1D, settings: GroupNormSettings): GroupNormValue {
+  if (hasWasmKernels()) return wasmGroupNorm(x, weight, bias, settings);
+  if (hasWebgpu()) return webgpuGroupNorm(x, weight, bias, settings);
+  return plainGroupNorm(x, weight, bias, settings);
+}
+
+function backward(
+  dy: tf.Tensor,
+  x: tf.Tensor,
+  weight: tf.Tensor1D,
+  bias: tf.Tensor1D,
+  statistics: Omit<GroupNormValue, 'y'>,
+  settings: GroupNormSettings,
+): tf.Tensor[] {
+  if (hasWasmKernels()) return wasmGroupNormGradient(dy, x, weight, bias, statistics, settings);
+  if (hasWebgpu()) return webgpuGroupNormGradient(dy, x, weight, bias, statistics, settings);
+  return plainGroupNormGradient(dy, x, weight, bias, statistics, settings);
+}
+
+// The steps of the compositions are ordered so that the large tensors are passed over as few times as possible.
+
+function plainGroupNorm(x: tf.Tensor, weight: tf.Tensor1D, bias: tf.Tensor1D, { groups, eps, silu }: GroupNormSettings): GroupNormValue {
+  const { B, S, C, M } = sizesOf(x, groups);
+  const mean = groupMean(positionMean(x, B, S, C), groups); // [B, G, 1]
+  const centered = tf.sub(asImages(x, S), perChannel(mean, M)); // [B, H, W, C]
+  const variance = groupMean(positionMean(tf.mul(centered, centered), B, S, C), groups);
+  const rstd = tf.rsqrt(tf.add(variance, eps)); // [B, G, 1]
+  const scale = tf.mul(rstd, tf.reshape(weight, [1, groups, M])); // [B, G, M]
+  const u = tf.add(tf.mul(centered, tf.reshape(scale, [B, 1, 1, C])), bias); // [B, H, W, C]
+  const y = silu ? tf.mul(u, tf.sigmoid(u)) : u;
+  return { y: restored(y, x.shape), mean: tf.reshape(mean, [B, groups]), rstd: tf.reshape(rstd, [B, groups]) };
+}
+
+function plainGroupNormGradient(
+  dy: tf.Tensor,
+  x: tf.Tensor,
+  weight: tf.Tensor1D,
+  bias: tf.Tensor1D,
+  { mean, rstd }: Omit<GroupNormValue, 'y'>,
+  { groups, silu }: GroupNormSettings,
+): tf.Tensor[] {
+  const { B, S, C, M } = sizesOf(x, groups);
+  const deviations = tf.reshape(rstd, [B, groups, 1]);
+  const centered = tf.sub(asImages(x, S), perChannel(tf.reshape(mean, [B, groups, 1]), M)); // [B, H, W, C]
+  const scale = tf.reshape(tf.mul(deviations, tf.reshape(weight, [1, groups, M])), [B, C]);
+  const scaleImage = tf.reshape(scale, [B, 1, 1, C]);
+  let du: tf.Tensor = asImages(dy, S); // [B, H, W, C]
+  if (silu) {
+    const u = tf.add(tf.mul(centered, scaleImage), bias);
+    const s = tf.sigmoid(u);
+    du = tf.mul(du, tf.mul(s, tf.add(1, tf.mul(u, tf.sub(1, s)))));
+  }
+  const duMean = positionMean(du, B, S, C); // [B, C]
+  const duCenteredMean = positionMean(tf.mul(du, centered), B, S, C); // [B, C]
+  // With w the weight, n = centered rstd, and means over a group: dx = rstd (w du - mean(w du) - n mean(w du n)).
+  const shift = groupMean(tf.mul(duMean, scale), groups); // rstd mean(w du): [B, G, 1]
+  const along = groupMean(tf.mul(duCenteredMean, scale), groups); // mean(w du n)
+  const slope = tf.mul(along, tf.mul(deviations, deviations));
+  const dx = tf.sub(tf.sub(tf.mul(du, scaleImage), tf.mul(centered, perChannel(slope, M))), perChannel(shift, M));
+  const dWeight = tf.reshape(tf.mul(tf.reshape(duCenteredMean, [B, groups, M]), deviations), [B, C]);
+  return [restored(dx, dy.shape), tf.mul(tf.sum(dWeight, 0), S), tf.mul(tf.sum(duMean, 0), S)];
+}
+
+function sizesOf(x: tf.Tensor, groups: number): { B: number; S: number; C: number; M: number } {
+  const B = x.shape[0]!;
+  const C = x.shape[x.rank - 1]!;
+  return { B, S: x.size / (B * C), C, M: C / groups };
 }
 
 /** Images as they are, other tensors as images of one row. */

@@ -1,4 +1,12 @@
-export { ShapeError, CheckpointError, GradientError, type CheckpointErrorDetails } from './errors';
+export {
+  ShapeError,
+  IndexError,
+  CheckpointError,
+  GradientError,
+  DisposedError,
+  KernelThreadsError,
+  type CheckpointErrorDetails,
+} from './errors';
 export { expectShape } from './shapes';
 export {
   type ParamTree,
@@ -15,6 +23,7 @@ export { type LinearParams, type InitOptions, initLinear, linear } from './linea
 export { type Conv2dParams, type Conv2dOptions, type Padding, initConv2d, conv2d } from './conv2d';
 export { type NormParams, type GroupNormOptions, initGroupNorm, groupNorm, groupNormSilu } from './group-norm';
 export { type LayerNormOptions, initLayerNorm, layerNorm } from './layer-norm';
+export { gatherRows, segmentMean } from './segments';
 export { type EmbeddingParams, initEmbedding, embedding } from './embedding';
 export { type GegluParams, silu, gelu, initGeglu, geglu } from './activations';
 export {
@@ -40,3 +49,4 @@ export {
   paramsToSafetensors,
   paramsFromSafetensors,
 } from './safetensors';
+export { type KernelThreads, startKernelThreads, kernelThreads } from './wasm/threads';

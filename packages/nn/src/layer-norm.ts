@@ -4,6 +4,8 @@ import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
 import type { NormParams } from './group-norm';
 import { sumRows } from './linear';
+import { wasmLayerNorm, wasmLayerNormGradient } from './wasm/layer-norm';
+import { hasWasmKernels } from './wasm/multiply';
 
 export type LayerNormOptions = { readonly eps?: number };
 
@@ -32,17 +34,25 @@ export function layerNorm<R extends tf.Rank>(
     throw new ShapeError(`layerNorm: expected x of shape [..., ${D}], received [${x.shape.join(', ')}].`);
   }
   return withGradient<tf.Tensor<R>>(
-    [x, weight, bias],
+    'layerNorm',
+    { x, weight, bias },
     (save) => {
+      if (hasWasmKernels()) {
+        const { y, mean, rstd } = wasmLayerNorm(x, weight, bias, eps);
+        save([x, weight, mean, rstd]);
+        return y as tf.Tensor<R>;
+      }
       const rows = tf.reshape(x, [-1, D]); // [N, D]
-      const centered = tf.sub(rows, tf.mean(rows, 1, true));
+      const mean = tf.mean(rows, 1, true); // [N, 1]
+      const centered = tf.sub(rows, mean);
       const rstd = tf.rsqrt(tf.add(tf.mean(tf.mul(centered, centered), 1, true), eps)); // [N, 1]
-      const normal = tf.mul(centered, rstd); // [N, D]
-      save([normal, rstd, weight]);
-      return tf.reshape(tf.add(tf.mul(normal, weight), bias), x.shape) as tf.Tensor<R>;
+      save([x, weight, mean, rstd]);
+      return tf.reshape(tf.add(tf.mul(tf.mul(centered, rstd), weight), bias), x.shape) as tf.Tensor<R>;
     },
     (dy, saved) => {
-      const [normal, rstd, weight2] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor1D];
+      const [x2, weight2, mean, rstd] = saved as [tf.Tensor, tf.Tensor1D, tf.Tensor, tf.Tensor];
+      if (hasWasmKernels()) return wasmLayerNormGradient(dy, x2, weight2, mean as tf.Tensor1D, rstd as tf.Tensor1D);
+      const normal = tf.mul(tf.sub(tf.reshape(x2, [-1, D]), mean), rstd); // [N, D]
       const rows = tf.reshape(dy, [-1, D]) as tf.Tensor2D; // [N, D]
       const scaled = tf.mul(rows, weight2);
       const along = tf.mul(normal, tf.mean(tf.mul(scaled, normal), 1, true));

@@ -3,7 +3,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
 import type { Rng } from './rng';
-import { hasWasmMultiply, wasmMultiply, wasmMultiplyOverRows, wasmMultiplyTransposed } from './wasm/multiply';
+import { hasWasmKernels, wasmMultiply, wasmMultiplyOverRows, wasmMultiplyTransposed } from './wasm/multiply';
+import { wasmSumRows } from './wasm/sum-rows';
+import { hasWebgpu } from './webgpu/backend';
+import { webgpuMultiplyOverRows, webgpuMultiplyTransposed } from './webgpu/multiply';
 
 /** Weights of a linear layer: weight `[I, O]` (the transpose of PyTorch's), bias `[O]`. */
 export type LinearParams = { readonly weight: tf.Tensor2D; readonly bias?: tf.Tensor1D };
@@ -34,20 +37,21 @@ export function linear<R extends tf.Rank>(params: LinearParams, x: tf.Tensor<R>)
   if (x.rank < 1 || x.shape[x.rank - 1] !== I) {
     throw new ShapeError(`linear: expected x of shape [..., ${I}], received [${x.shape.join(', ')}].`);
   }
-  return affine(x, params.weight, params.bias) as tf.Tensor<R>;
+  return affine('linear', x, params.weight, params.bias) as tf.Tensor<R>;
 }
 
 /**
  * The last axis of `x` times a matrix, plus a bias, as one operation with its own gradient: tfjs' gradients set
  * transpose flags, which on wasm leave the fast path (1.9 instead of 27 GFLOP/s).
  *
- * @param x `[..., I]`. @param weight `[..., I, O]` with leading ones. @param bias `[O]`.
+ * @param where Name of the operation, for messages. @param x `[..., I]`. @param weight `[..., I, O]` with leading ones. @param bias `[O]`.
  * @returns `[..., O]`. The caller disposes it.
  */
-export function affine(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor1D | undefined): tf.Tensor {
+export function affine(where: string, x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor1D | undefined): tf.Tensor {
   const [I, O] = weight.shape.slice(-2) as [number, number];
   return withGradient<tf.Tensor>(
-    bias ? [x, weight, bias] : [x, weight],
+    where,
+    { x, weight, bias },
     (save) => {
       save([x, weight]);
       return reshaped(multiplyAdd(asMatrix(x, I), asMatrix(weight, O), bias), [...x.shape.slice(0, -1), O]);
@@ -64,30 +68,26 @@ export function affine(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor1D | unde
 
 /** `a · b (+ bias)`, `[N, I]` and `[I, O]` -> `[N, O]`. */
 export function multiplyAdd(a: tf.Tensor2D, b: tf.Tensor2D, bias: tf.Tensor1D | undefined): tf.Tensor2D {
-  if (hasWasmMultiply()) return wasmMultiply(a, b, bias);
+  if (hasWasmKernels()) return wasmMultiply(a, b, bias);
+  if (hasWebgpu()) return tf.fused.matMul({ a, b, bias }) as tf.Tensor2D;
   return bias ? tf.add(tf.matMul(a, b), bias) : tf.matMul(a, b);
 }
 
 /** `a · bᵀ`, `[N, O]` and `[I, O]` -> `[N, I]`. */
 export function timesTransposed(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
-  return hasWasmMultiply() ? wasmMultiplyTransposed(a, b) : tf.matMul(a, b, false, true);
+  if (hasWasmKernels()) return wasmMultiplyTransposed(a, b);
+  return hasWebgpu() ? webgpuMultiplyTransposed(a, b) : tf.matMul(a, b, false, true);
 }
 
 /** `aᵀ · b`, `[N, I]` and `[N, O]` -> `[I, O]`. */
 export function productOverRows(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
-  return hasWasmMultiply() ? wasmMultiplyOverRows(a, b) : tf.matMul(a, b, true, false);
+  if (hasWasmKernels()) return wasmMultiplyOverRows(a, b);
+  return hasWebgpu() ? webgpuMultiplyOverRows(a, b) : tf.matMul(a, b, true, false);
 }
 
-/**
- * Sum over the rows, `[N, O]` -> `[O]`. On wasm by average pooling, a fast kernel, where tfjs would transpose first;
- * in steps of at most 256 rows, which also keeps the rounding small.
- */
+/** Sum over the rows, `[N, O]` -> `[O]`. */
 export function sumRows(x: tf.Tensor2D): tf.Tensor1D {
-  const [N, O] = x.shape;
-  const run = tf.getBackend() === 'wasm' ? largestDivisor(N, 256) : 1;
-  if (run < 8) return tf.sum(x, 0);
-  const means = tf.avgPool(tf.reshape(x, [N / run, 1, run, O]) as tf.Tensor4D, [1, run], 1, 'valid'); // [N / run, 1, 1, O]
-  return tf.mul(sumRows(tf.reshape(means, [N / run, O])), run);
+  return hasWasmKernels() ? wasmSumRows(x) : tf.sum(x, 0);
 }
 
 function asMatrix(x: tf.Tensor, width: number): tf.Tensor2D {
@@ -97,11 +97,6 @@ function asMatrix(x: tf.Tensor, width: number): tf.Tensor2D {
 /** A reshape is an operation like others on some backends: none where the shape is right. */
 function reshaped(x: tf.Tensor, shape: number[]): tf.Tensor {
   return x.shape.join() === shape.join() ? x : tf.reshape(x, shape);
-}
-
-function largestDivisor(n: number, limit: number): number {
-  for (let divisor = Math.min(n, limit); divisor > 1; divisor--) if (n % divisor === 0) return divisor;
-  return 1;
 }
 
 export function uniformAround(length: number, bound: number, rng: Rng): Float32Array {

@@ -1,7 +1,10 @@
 // Shapes: B batch, H W size, C channels, n block size.
 import * as tf from '@tensorflow/tfjs-core';
+import { expectAlive } from './alive';
 import { withGradient } from './custom-gradient';
 import { ShapeError } from './errors';
+import { hasWasmKernels } from './wasm/multiply';
+import { wasmUpsample2x, wasmUpsample2xGradient } from './wasm/resample';
 
 /**
  * Each pixel becomes 2 x 2 equal pixels.
@@ -12,13 +15,15 @@ import { ShapeError } from './errors';
 export function upsampleNearest2x(x: tf.Tensor4D): tf.Tensor4D {
   const [B, H, W, C] = x.shape;
   return withGradient<tf.Tensor4D>(
-    [x],
+    'upsampleNearest2x',
+    { x },
     () => {
+      if (hasWasmKernels()) return wasmUpsample2x(x);
       const pixels = tf.reshape(x, [B * H * W, C]);
       const wide = tf.reshape(tf.concat([pixels, pixels], 1), [B * H, 2 * W * C]);
       return tf.reshape(tf.concat([wide, wide], 1), [B, 2 * H, 2 * W, C]);
     },
-    (dy) => [tf.mul(tf.avgPool(dy, 2, 2, 'valid'), 4)],
+    (dy) => [hasWasmKernels() ? wasmUpsample2xGradient(dy) : tf.mul(tf.avgPool(dy, 2, 2, 'valid'), 4)],
   );
 }
 
@@ -34,6 +39,7 @@ export function spaceToDepth(x: tf.Tensor4D, block: number): tf.Tensor4D {
   if (H % block !== 0 || W % block !== 0) {
     throw new ShapeError(`spaceToDepth: expected a height and width divisible by ${block}, received [${H}, ${W}].`);
   }
+  expectAlive('spaceToDepth', { x });
   return tf.tidy(() => {
     const [h, w] = [H / block, W / block];
     const rows = tf.reshape(x, [B * h, block, w, block * C]);
@@ -54,6 +60,7 @@ export function depthToSpace(x: tf.Tensor4D, block: number): tf.Tensor4D {
   if (!Number.isInteger(C)) {
     throw new ShapeError(`depthToSpace: expected channels divisible by ${block * block}, received ${channels}.`);
   }
+  expectAlive('depthToSpace', { x });
   return tf.tidy(() => {
     const rows = tf.reshape(x, [B * h, w, block, block * C]);
     return tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [B, h * block, w * block, C]);

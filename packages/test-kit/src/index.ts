@@ -1,4 +1,4 @@
-export { setupBackend } from './backend';
+export { backendProblem, setupBackend, type TestBackend } from './backend';
 export { describeDifference, type Tolerance } from './all-close';
 export { expectNoLeak, type NoLeakOptions } from './leaks';
 export { checkGradients, type CheckGradientsOptions } from './gradients';

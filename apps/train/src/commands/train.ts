@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BackendChoice } from '../backend';
+import { deviceOf, type BackendChoice } from '../backend';
 import type { PictureBookConfig } from '../configs/config';
 import { disposeParams, type ParamTree } from '@sgdiff/nn';
 import { CliError } from '../errors';
@@ -23,7 +23,8 @@ export type TrainOptions = {
 /** Trains one stage of a run and leaves its weights in the run's folder. */
 export async function train(name: StageName, config: PictureBookConfig, run: RunFolder, options: TrainOptions): Promise<void> {
   requireNothingStandsOn(name, config, run);
-  const open: OpenStage<ParamTree> = await openStage(name, config, run, options.terminal);
+  const { backend, terminal } = options;
+  const open: OpenStage<ParamTree> = await backend.guard(() => openStage(name, config, run, terminal));
   try {
     await runAndWrite(name, open, config, run, options);
   } finally {
@@ -62,8 +63,9 @@ async function runAndWrite(
     folder: run.stage(name),
     resume: options.resume,
     terminal,
-    backend: `${backend.name}, ${count > 1 ? `${count} workers` : `${backend.threads} ${backend.threads === 1 ? 'thread' : 'threads'}`}`,
+    backend: count > 1 ? `${backend.name}, ${count} workers` : deviceOf(backend),
     checkpointMinutes: options.checkpointMinutes,
+    guard: (work) => backend.guard(work),
     ...(options.maxMinutes === undefined ? {} : { maxMinutes: options.maxMinutes }),
     ...(workers ? { workers } : {}),
   };
@@ -77,7 +79,7 @@ async function runAndWrite(
         steps: stage.steps,
         seconds: Math.round(result.seconds),
         backend: loop.backend,
-        facts: await open.facts(result.params),
+        facts: await backend.guard(async () => open.facts(result.params)),
       });
       const { step, seconds, finished } = result;
       terminal.result({ stage: name, step, steps: stage.steps, seconds, finished, folder: loop.folder });

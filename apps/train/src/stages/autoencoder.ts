@@ -56,20 +56,22 @@ export function autoencoderStage(
       chosen = tf.keep(indices);
       return { loss, terms: { reconstruction, codebook, l1 } };
     },
-    afterStep(params, step) {
-      const used = countCodes(chosen?.dataSync() ?? [], model.codebookSize);
+    async afterStep(params, step) {
+      const used = countCodes((await chosen?.data()) ?? [], model.codebookSize);
       used.forEach((count, code) => (counts[code] += count));
       countedSteps += 1;
       if (step % RESTART_EVERY !== 0 || step > config.steps * RESTART_SHARE) return;
       // A run that was continued since the last restart has not seen enough to call a code dead.
       if (step > 0 && countedSteps < RESTART_EVERY) return;
-      const latents = tf.tidy(() => encode(params, model, batch()).dataSync() as Float32Array);
+      const encoded = tf.tidy(() => encode(params, model, batch()));
+      const latents = (await encoded.data()) as Float32Array;
+      encoded.dispose();
       const book = params.quantize.embedding.weight as tf.Variable<tf.Rank.R2>;
       const rng = createRng(seed, 'codebook', step);
       const next =
         step === 0
           ? codebookFromLatents(latents, model.codebookSize, codeWidth(model), rng)
-          : restartDeadCodes(book.dataSync() as Float32Array, counts, latents, rng).codebook;
+          : restartDeadCodes((await book.data()) as Float32Array, counts, latents, rng).codebook;
       tf.tidy(() => book.assign(tf.tensor2d(next, book.shape)));
       counts = new Float32Array(model.codebookSize);
       countedSteps = 0;

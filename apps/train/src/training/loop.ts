@@ -1,5 +1,6 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { BackendError, type StartedBackend } from '@sgdiff/node-backends';
 import { cloneParams, disposeParams, toVariables, valueAndGrads, type ParamTree } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { differences } from '../configs/differences';
@@ -31,7 +32,7 @@ export type Stage<T extends ParamTree> = {
   /** Loads the batch of `step` before the tape starts. */
   prepare?(step: number, part: BatchPart): void | Promise<void>;
   /** Called after a step outside the tape (codebook restarts, clamps). May assign variables. */
-  afterStep?(params: T, step: number): void;
+  afterStep?(params: T, step: number): void | Promise<void>;
   /** Pictures for the report: PNG bytes of a grid. Called with averaged weights when there are any. */
   sample?(params: T, step: number): Promise<Uint8Array>;
   readonly sampleEverySteps?: number;
@@ -47,6 +48,8 @@ export type RunOptions = {
   readonly maxMinutes?: number;
   /** Threads that compute the gradients of the other parts of each batch. */
   readonly workers?: Workers;
+  /** Ends the waiting for a backend that is lost. */
+  readonly guard?: StartedBackend['guard'];
 };
 
 export type RunResult<T extends ParamTree> = {
@@ -65,7 +68,8 @@ const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
  * Trains a stage: gradients, clipping, AdamW, moving average, loss log, report, checkpoints.
  * Ctrl-C (or SIGTERM) ends after the step in hand, saves and returns with `finished: false`.
  *
- * @throws CliError while another process trains in the folder, and for a run that cannot be continued.
+ * @throws CliError while another process trains in the folder, and for a run that cannot be continued; BackendError when
+ * the backend is lost or out of memory: the last checkpoint is then as it was.
  */
 export async function runStage<T extends ParamTree>(stage: Stage<T>, options: RunOptions): Promise<RunResult<T>> {
   const release = lockFolder(options.folder);
@@ -111,7 +115,7 @@ async function runLocked<T extends ParamTree>(stage: Stage<T>, options: RunOptio
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
   const progress = terminal.progress(stage.name, stage.steps);
   let savedAt = performance.now();
-  try {
+  const run = async (): Promise<RunResult<T>> => {
     if (start) {
       optimiser.loadState(start.tensors);
       tf.dispose(start.tensors);
@@ -126,7 +130,7 @@ async function runLocked<T extends ParamTree>(stage: Stage<T>, options: RunOptio
       const logged = (step + 1) % LOG_EVERY === 0 || step === 0;
       const terms = await trainStep(stage, params, optimiser, step, rate, logged, workers?.ownPart ?? WHOLE_BATCH);
       if (stage.afterStep) {
-        stage.afterStep(params, step);
+        await stage.afterStep(params, step);
         await optimiser.refresh();
       }
       step += 1;
@@ -157,6 +161,11 @@ async function runLocked<T extends ParamTree>(stage: Stage<T>, options: RunOptio
     terminal.note(`${stage.name}: ${finished ? 'finished' : 'saved'} at step ${step}, ${formatDuration(seconds())} in all on ${options.backend}.`);
     const result = cloneParams(optimiser.averaged());
     return { params: result, step, seconds: seconds(), finished };
+  };
+  try {
+    return await (options.guard ?? unguarded)(run);
+  } catch (error) {
+    throw error instanceof BackendError ? brokenBackend(stage.name, step, error) : error;
   } finally {
     for (const signal of STOP_SIGNALS) process.off(signal, stop);
     progress.stop();
@@ -192,6 +201,15 @@ async function trainStep<T extends ParamTree>(
   } finally {
     tf.dispose([value, grads, kept]);
   }
+}
+
+function unguarded<R>(work: () => Promise<R>): Promise<R> {
+  return work();
+}
+
+function brokenBackend(stage: string, step: number, error: BackendError): BackendError {
+  const remedy = error.code === 'memory' ? 'continue with --resume on another --backend, or begin another --run with a smaller batch' : 'continue with --resume';
+  return new BackendError(error.code, `${stage}: at step ${step + 1}: ${error.message} The last checkpoint is sound: ${remedy}.`, { cause: error });
 }
 
 function badNumbers(stage: string, step: number, loss: number, norm: number, nonFinite: string | undefined): CliError {

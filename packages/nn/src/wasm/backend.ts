@@ -21,6 +21,11 @@ export type WasmBackend = {
   disposeData(dataId: object): boolean;
 };
 
+/** The running backend, if that is wasm. */
+export function wasmBackend(): WasmBackend | null {
+  return tf.getBackend() === 'wasm' ? (tf.backend() as unknown as WasmBackend) : null;
+}
+
 export type KernelArgs = { inputs: Record<string, tf.TensorInfo>; backend: unknown; attrs: Record<string, unknown> };
 
 /** Registers a kernel for the wasm backend at its first use. */

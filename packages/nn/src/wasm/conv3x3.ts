@@ -2,9 +2,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { addressOf, ensureRegistered, withScratch, type KernelArgs, type WasmBackend } from './backend';
 import { simdKernels, type SimdKernels } from './module';
+import { runRanges } from './threads';
 
 const CONV = 'SgdiffConv3x3';
 const WEIGHT_GRADIENT = 'SgdiffConv3x3WeightGradient';
+
+/** Parts of the sum over all tiles that threads may take apart: so many at most, of so many tiles at least, within so many bytes. */
+const PARTS = 8;
+const TILES_OF_PART = 32;
+const BYTES_OF_PARTS = 2 ** 25;
 
 type Sides = { readonly top: number; readonly bottom: number; readonly left: number; readonly right: number };
 
@@ -58,13 +64,17 @@ function convKernel({ inputs, backend, attrs }: KernelArgs): tf.TensorInfo {
   const [h, w] = [H + top + bottom - 2, W + left + right - 2];
   const y = wasm.makeOutput([B, h, w, K], 'float32');
   const kernels = simdKernels() as SimdKernels;
-  const scratch = kernels.scratchBytes(C, K);
-  withScratch(wasm, scratch + transformedBytes(C, K), (address) => {
-    const u = address + scratch;
-    if (turned) kernels.transformTurnedWeights(addressOf(wasm, weight), u, K, C);
-    else kernels.transformWeights(addressOf(wasm, weight), u, C, K);
+  withScratch(wasm, transformedBytes(C, K), (u) => {
+    const from = addressOf(wasm, weight);
+    if (turned) runRanges(wasm, 'transformTurnedWeights', [from, u, K, C], { total: C, itemWork: 100 * K });
+    else runRanges(wasm, 'transformWeights', [from, u, C, K], { total: C, itemWork: 100 * K });
     const shift = bias ? addressOf(wasm, bias) : 0;
-    kernels.convolve(addressOf(wasm, x), u, shift, addressOf(wasm, y), address, B, H, W, C, h, w, K, top, left);
+    runRanges(wasm, 'convolve', [addressOf(wasm, x), u, shift, addressOf(wasm, y), H, W, C, h, w, K, top, left], {
+      total: tilesOf(B, h, w),
+      itemWork: 32 * C * K,
+      rangesStartAt: kernels.tilesOfBlock(),
+      scratchBytes: kernels.convolveScratchBytes(C, K),
+    });
   });
   return y;
 }
@@ -76,13 +86,23 @@ function weightGradientKernel({ inputs, backend, attrs }: KernelArgs): tf.Tensor
   const [B, H, W, C] = x.shape as [number, number, number, number];
   const [, h, w, K] = dy.shape as [number, number, number, number];
   const dw = wasm.makeOutput([3, 3, C, K], 'float32');
-  const kernels = simdKernels() as SimdKernels;
-  const scratch = kernels.scratchBytes(C, K);
-  withScratch(wasm, scratch + transformedBytes(C, K), (address) => {
-    const [from, to, out] = [addressOf(wasm, x), addressOf(wasm, dy), addressOf(wasm, dw)];
-    kernels.weightGradient(from, to, out, address + scratch, address, B, H, W, C, h, w, K, top, left);
+  const most = Math.min(PARTS, tilesOf(B, h, w) / TILES_OF_PART, BYTES_OF_PARTS / transformedBytes(C, K));
+  const parts = Math.max(1, Math.floor(most));
+  withScratch(wasm, parts * transformedBytes(C, K), (u) => {
+    const args = [addressOf(wasm, x), addressOf(wasm, dy), u, parts, B, H, W, C, h, w, K, top, left];
+    runRanges(wasm, 'weightGradient', args, {
+      total: parts,
+      grain: 1,
+      scratchBytes: (simdKernels() as SimdKernels).convolveScratchBytes(C, K),
+    });
+    runRanges(wasm, 'foldWeightGradient', [u, addressOf(wasm, dw), parts, C, K], { total: C, itemWork: 20 * parts * K });
   });
   return dw;
+}
+
+/** Tiles of 2×2 outputs. */
+function tilesOf(B: number, h: number, w: number): number {
+  return B * Math.ceil(h / 2) * Math.ceil(w / 2);
 }
 
 /** 16 numbers per kernel, the output channels rounded up to 8. */

@@ -1,0 +1,11 @@
+export { type Numbers, mapNumbers, sizeOf, zeros } from './numbers';
+export { linear } from './linear';
+export { conv2d } from './convolution';
+export { groupNorm, groupNormSilu, layerNorm } from './normalization';
+export { silu, gelu, geglu } from './activations';
+export { scaledDotProductAttention } from './attention';
+export { gatherRows, segmentMean } from './rows';
+export { upsampleNearest2x, spaceToDepth, depthToSpace } from './resample';
+export { timestepEmbedding } from './timestep-embedding';
+export { type AdamWSettings, type AdamWState, adamWStep, clipByGlobalNorm, emaStep, globalNorm } from './training';
+export { centralDifference } from './central-difference';
