@@ -3,18 +3,17 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-const cli = join(root, 'apps/train/dist/main.js');
 // Under `npm run -s` npx and pnpm would fail without a word.
 const outspoken = { npm_config_loglevel: 'warn' };
 
 const userFolder = process.env.INIT_CWD ?? process.cwd();
 const [task, ...args] = process.argv.slice(2);
-const tasks = { demo, test, sgdiff, web, build, bench };
+const tasks = { demo, test, sgdiff, web, build, bench, bundle };
 if (!(task in tasks)) fail(`unknown task "${task}", expected one of: ${Object.keys(tasks).join(', ')}.`);
 await tasks[task]();
 
@@ -26,14 +25,23 @@ async function sgdiff() {
   await command(...args);
 }
 
-/** Goes on as the command, in this process: a signal to npm reaches the one that has to save. */
+async function bench() {
+  await app('bench', ...args);
+}
+
+/** Goes on as the command. */
 async function command(...argv) {
+  await app('train', ...argv);
+}
+
+/** Goes on as a program of apps/, in this process: a signal to npm reaches the one that has to save. */
+async function app(name, ...argv) {
   await install();
-  buildCli();
-  process.argv.splice(1, Infinity, cli, ...argv);
+  const program = buildApp(name);
+  process.argv.splice(1, Infinity, program, ...argv);
   process.env.SGDIFF_CWD = userFolder;
   process.chdir(root);
-  await import(pathToFileURL(cli).href);
+  await import(pathToFileURL(program).href);
 }
 
 async function web() {
@@ -49,8 +57,18 @@ async function build() {
   await exec('nx', 'run-many', '-t', 'build');
 }
 
-async function bench() {
-  await exec('nx', 'run-many', '-t', 'bench');
+/** The archive for GPU machines: in out/, or where the user says. */
+async function bundle() {
+  await install();
+  const target = args[0] === undefined ? join(root, 'out/sgdiff-gpu-linux-x64.tar.gz') : resolve(userFolder, args[0]);
+  const { makeBundle } = await import('./bundle-gpu/bundle.mjs');
+  process.stderr.write(`Making ${target} …\n`);
+  try {
+    const size = await makeBundle(target);
+    process.stdout.write(`${target}  ${(size / 1e6).toFixed(1)} MB\n`);
+  } catch (error) {
+    fail(error.message);
+  }
 }
 
 /** Runs a command of the workspace. Through pnpm, so that nx finds it on the path. */
@@ -81,12 +99,13 @@ function installState() {
   return hash.digest('hex');
 }
 
-/** Bundles the command from the sources when any of them is newer than the bundle. */
-function buildCli() {
-  const newest = Math.max(...['packages', 'apps/train', 'tools'].map((folder) => newestSource(join(root, folder))));
-  if (existsSync(cli) && statSync(cli).mtimeMs > newest) return;
-  process.stderr.write('Building the sgdiff command …\n');
-  const built = spawnSync(pnpmCommand(), pnpmArgs(['--filter', '@sgdiff/train', 'run', 'build']), {
+/** The program of an app, bundled from the sources when any of them is newer than the bundle. */
+function buildApp(name) {
+  const program = join(root, 'apps', name, 'dist/main.js');
+  const newest = Math.max(...['packages', `apps/${name}`, 'tools'].map((folder) => newestSource(join(root, folder))));
+  if (existsSync(program) && statSync(program).mtimeMs > newest) return program;
+  process.stderr.write(`Building apps/${name} …\n`);
+  const built = spawnSync(pnpmCommand(), pnpmArgs(['--filter', `@sgdiff/${name}`, 'run', 'build']), {
     cwd: root,
     encoding: 'utf8',
     shell: process.platform === 'win32',
@@ -94,8 +113,9 @@ function buildCli() {
   });
   if (built.status !== 0) {
     process.stderr.write(`${built.stdout ?? ''}${built.stderr ?? ''}`);
-    fail('building the sgdiff command failed (see above).', built.status ?? 1);
+    fail(`building apps/${name} failed (see above).`, built.status ?? 1);
   }
+  return program;
 }
 
 function newestSource(folder) {

@@ -1,0 +1,34 @@
+/** A line of the result file. Times in milliseconds are medians; null where there is no such number. */
+export type BenchResult = {
+  readonly op: string;
+  readonly backend: string;
+  readonly threads: number;
+  readonly ms: number;
+  readonly gflops: number;
+  /** The same with plain operations of tfjs on the same backend. */
+  readonly baselineMs: number;
+  /** How many times faster than the baseline. */
+  readonly ratio: number;
+  readonly shape: string;
+  /** Least bytes that a run moves. */
+  readonly bytes: number | null;
+  /** What the machine could do at most at this ratio of operations to bytes; on wasm. */
+  readonly limitGflops: number | null;
+  readonly baseline: string;
+  readonly pytorchMs: number | null;
+  /** How many times faster than PyTorch. */
+  readonly pytorchRatio: number | null;
+};
+
+/** Flat memory is the same numbers at every step. */
+export type MemoryResult = {
+  readonly step: number;
+  readonly backend: string;
+  readonly threads: number;
+  readonly tensors: number;
+  readonly tensorBytes: number;
+  /** Memory of the wasm module; null on other backends. */
+  readonly wasmBytes: number | null;
+  /** Resident memory of the process. */
+  readonly rssBytes: number;
+};
