@@ -67,14 +67,22 @@ describe('npm run bench', () => {
     expect(late).toMatchObject({ tensors, tensorBytes, wasmBytes });
   });
 
+  const python = process.env['SGDIFF_PYTHON'];
+  it.skipIf(python === undefined)('times PyTorch, whose U-Net has as many weights (needs SGDIFF_PYTHON)', async () => {
+    expect((await bench('--threads', '1', '--python', python!, '--json', 'torch.json')).code).toBe(0);
+    for (const { ms, pytorchMs, pytorchRatio } of readJson<BenchResult[]>('torch.json')) {
+      expect(pytorchRatio! / (pytorchMs! / ms)).toBeCloseTo(1, 2);
+    }
+  });
+
   it('says what is wrong', async () => {
     const nothing = await bench('--threads', '1', '--only', 'nothing');
     expect(nothing).toMatchObject({ code: 1, stderr: 'bench: --only nothing: no operation has such a name.\n' });
     expect((await bench('--threads', '0')).stderr).toContain('Expected a whole number from 1.');
     expect((await bench('--only', '(')).stderr).toContain('Invalid regular expression');
-    const python = await bench('--threads', '1', '--only', 'linear', '--python', join(folder, 'no-python'));
-    expect(python.code).toBe(1);
-    expect(python.stderr).toMatch(/--python .*no-python: .*ENOENT\. Give the path of a Python with torch\.\n$/);
+    const pythonless = await bench('--threads', '1', '--only', 'linear', '--python', join(folder, 'no-python'));
+    expect(pythonless.code).toBe(1);
+    expect(pythonless.stderr).toMatch(/--python .*no-python: .*ENOENT\. Give the path of a Python with torch\.\n$/);
   });
 
   it('ends at Ctrl-C and leaves no process behind', async () => {
