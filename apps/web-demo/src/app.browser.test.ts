@@ -58,7 +58,7 @@ describe.skipIf(!executablePath)(title, () => {
     await idle();
     expect(await page.locator('#facts li').allTextContents()).toEqual([
       expect.stringMatching(/^\d+\.\d s$/),
-      'wasm',
+      expect.stringMatching(/^wasm(, \d+ threads)?$/),
       'seed 11',
       '4 steps',
       'guidance 2',
