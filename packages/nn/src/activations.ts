@@ -5,6 +5,8 @@ import { affine, initLinear, type LinearParams } from './linear';
 import type { Rng } from './rng';
 import { wasmActivation, wasmActivationGradient, wasmGate, wasmGateGradient } from './wasm/activations';
 import { hasWasmKernels } from './wasm/multiply';
+import { webgpuActivation, webgpuActivationGradient, webgpuGate, webgpuGateGradient } from './webgpu/activations';
+import { hasWebgpu } from './webgpu/backend';
 
 /** x · sigmoid(x), elementwise. The caller disposes the result. */
 export function silu<T extends tf.Tensor>(x: T): T {
@@ -13,11 +15,13 @@ export function silu<T extends tf.Tensor>(x: T): T {
     { x },
     (save) => {
       save([x]);
-      return hasWasmKernels() ? wasmActivation('silu', x) : (tf.mul(x, tf.sigmoid(x)) as T);
+      if (hasWasmKernels()) return wasmActivation('silu', x);
+      return hasWebgpu() ? webgpuActivation('silu', x) : (tf.mul(x, tf.sigmoid(x)) as T);
     },
     (dy, saved) => {
       const [x2] = saved as [T];
       if (hasWasmKernels()) return [wasmActivationGradient('silu', dy, x2)];
+      if (hasWebgpu()) return [webgpuActivationGradient('silu', dy, x2)];
       const s = tf.sigmoid(x2);
       return [tf.mul(dy, tf.mul(s, tf.add(1, tf.mul(x2, tf.sub(1, s)))))];
     },
@@ -35,11 +39,13 @@ export function gelu<T extends tf.Tensor>(x: T): T {
     { x },
     (save) => {
       save([x]);
-      return hasWasmKernels() ? wasmActivation('gelu', x) : (tf.mul(x, normalCdf(x)) as T);
+      if (hasWasmKernels()) return wasmActivation('gelu', x);
+      return hasWebgpu() ? webgpuActivation('gelu', x) : (tf.mul(x, normalCdf(x)) as T);
     },
     (dy, saved) => {
       const [x2] = saved as [T];
       if (hasWasmKernels()) return [wasmActivationGradient('gelu', dy, x2)];
+      if (hasWebgpu()) return [webgpuActivationGradient('gelu', dy, x2)];
       return [tf.mul(dy, geluSlope(x2, normalCdf(x2)))];
     },
   );
@@ -81,12 +87,14 @@ function gate(rows: tf.Tensor2D): tf.Tensor2D {
     (save) => {
       save([rows]);
       if (hasWasmKernels()) return wasmGate(rows);
+      if (hasWebgpu()) return webgpuGate(rows);
       const [value, gates] = tf.split(rows, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
       return tf.mul(value, tf.mul(gates, normalCdf(gates)));
     },
     (dy, saved) => {
       const [rows2] = saved as [tf.Tensor2D];
       if (hasWasmKernels()) return [wasmGateGradient(dy, rows2)];
+      if (hasWebgpu()) return [webgpuGateGradient(dy, rows2)];
       const [value, gates] = tf.split(rows2, 2, 1) as [tf.Tensor2D, tf.Tensor2D];
       const phi = normalCdf(gates);
       return [tf.concat([tf.mul(dy, tf.mul(gates, phi)), tf.mul(tf.mul(dy, value), geluSlope(gates, phi))], 1)];

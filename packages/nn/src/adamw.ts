@@ -6,6 +6,8 @@ import { expectShape } from './shapes';
 import { flattenParams, type ParamTree } from './tree';
 import { hasWasmKernels } from './wasm/multiply';
 import { wasmAdamW } from './wasm/optimiser';
+import { type AdamWSettings, webgpuAdamW } from './webgpu/adamw';
+import { hasWebgpu } from './webgpu/backend';
 
 export type AdamWOptions = {
   readonly learningRate: number;
@@ -73,14 +75,15 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
     { learningRate: rate = learningRate }: AdamWStepOptions = {},
   ): tf.Scalar | undefined {
     checkGradients(entries, grads);
-    steps++;
     const ordered = entries.map(({ path }) => grads[path]!);
-    return hasWasmKernels() ? updateInOnePass(ordered, maxNorm, rate) : updateByVectors(ordered, maxNorm, rate);
+    const norm = hasWasmKernels() ? updateInOnePass(ordered, maxNorm, rate) : updateByVectors(ordered, maxNorm, rate);
+    steps++; // not before: a step that ran out of memory was none
+    return norm;
   }
 
   function updateInOnePass(grads: tf.Tensor[], maxNorm: number | undefined, rate: number): tf.Scalar | undefined {
     return tf.tidy(() => {
-      const settings = { beta1, beta2, eps, rate, step: steps, decays, maxNorm };
+      const settings = { beta1, beta2, eps, rate, step: steps + 1, decays, maxNorm };
       const { weights, norm } = wasmAdamW(variables, grads, m, v, settings);
       variables.forEach((variable, i) => variable.assign(weights[i]!));
       return norm;
@@ -94,12 +97,8 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
       const joined = joinFlat(grads);
       const { flat: g, norm } = maxNorm === undefined ? { flat: joined, norm: undefined } : clipFlat(joined, maxNorm);
       const p = joinFlat(variables);
-      const m1 = tf.add(tf.mul(m, beta1), tf.mul(g, 1 - beta1)) as tf.Tensor1D;
-      const v1 = tf.add(tf.mul(v, beta2), tf.mul(tf.mul(g, g), 1 - beta2)) as tf.Tensor1D;
-      const size1 = rate / (1 - beta1 ** steps);
-      const root = tf.add(tf.mul(tf.sqrt(v1), 1 / Math.sqrt(1 - beta2 ** steps)), eps);
-      const decayed = tf.sub(p, tf.mul(tf.mul(p, decay), rate));
-      const flat1 = tf.sub(decayed, tf.mul(tf.div(m1, root), size1)) as tf.Tensor1D;
+      const settings = { beta1, beta2, eps, rate, step: steps + 1 };
+      const [m1, v1, flat1] = (hasWebgpu() ? webgpuAdamW : adamWByVectors)(p, g, m, v, decay, settings);
       const parts = splitFlat(flat1, variables);
       variables.forEach((variable, i) => variable.assign(parts[i]!));
       return { m: m1, v: v1, flat: flat1, norm };
@@ -136,6 +135,23 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
       for (const tensor of [m, v, flat, decayVector]) if (tensor && !tensor.isDisposed) tensor.dispose();
     },
   };
+}
+
+/** New first and second moments and weights, from weights, gradients, moments and decays, all `[N]`. */
+function adamWByVectors(
+  p: tf.Tensor1D,
+  g: tf.Tensor1D,
+  m: tf.Tensor1D,
+  v: tf.Tensor1D,
+  decay: tf.Tensor1D,
+  { beta1, beta2, eps, rate, step }: AdamWSettings,
+): [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D] {
+  const m1 = tf.add(tf.mul(m, beta1), tf.mul(g, 1 - beta1)) as tf.Tensor1D;
+  const v1 = tf.add(tf.mul(v, beta2), tf.mul(tf.mul(g, g), 1 - beta2)) as tf.Tensor1D;
+  const size1 = rate / (1 - beta1 ** step);
+  const root = tf.add(tf.mul(tf.sqrt(v1), 1 / Math.sqrt(1 - beta2 ** step)), eps);
+  const decayed = tf.sub(p, tf.mul(tf.mul(p, decay), rate));
+  return [m1, v1, tf.sub(decayed, tf.mul(tf.div(m1, root), size1)) as tf.Tensor1D];
 }
 
 /** @throws CheckpointError or ShapeError if a saved state does not fit weights of these names and shapes. */

@@ -8,9 +8,8 @@ import type { Rng } from './rng';
 import { expectShape } from './shapes';
 import { wasmAttention, wasmAttentionGradient } from './wasm/attention';
 import { hasWasmKernels } from './wasm/multiply';
-import { webgpuAttention } from './webgpu/attention';
+import { hasWebgpuAttention, webgpuAttention } from './webgpu/attention';
 import { webgpuAttentionGradient } from './webgpu/attention-gradient';
-import { hasWebgpu } from './webgpu/backend';
 
 export type AttentionOptions = {
   readonly heads: number;
@@ -89,7 +88,7 @@ export function scaledDotProductAttention(
     throw new ShapeError(`scaledDotProductAttention: expected heads to divide a width of ${D}, received ${heads}.`);
   }
   expectAlive('scaledDotProductAttention', { mask });
-  const kernels = attentionKernels();
+  const kernels = attentionKernels(D / heads);
   return withGradient<tf.Tensor3D>(
     'scaledDotProductAttention',
     { q, k, v },
@@ -131,9 +130,9 @@ type AttentionKernels = {
   ): tf.Tensor3D[];
 };
 
-function attentionKernels(): AttentionKernels {
+function attentionKernels(headWidth: number): AttentionKernels {
   if (hasWasmKernels()) return { forward: wasmAttention, backward: wasmAttentionGradient };
-  if (hasWebgpu()) return { forward: webgpuAttention, backward: webgpuAttentionGradient };
+  if (hasWebgpuAttention(headWidth)) return { forward: webgpuAttention, backward: webgpuAttentionGradient };
   return { forward: composedAttention, backward: composedGradient };
 }
 

@@ -9,6 +9,7 @@ import { wasmConv2d, wasmConv2dInputGradient, wasmConv2dWeightGradient } from '.
 import { hasWasmConv3x3, wasmConv3x3, wasmConv3x3InputGradient, wasmConv3x3WeightGradient } from './wasm/conv3x3';
 import { hasWasmKernels } from './wasm/multiply';
 import { hasWebgpu } from './webgpu/backend';
+import { webgpuConv2d } from './webgpu/conv2d';
 import { webgpuConvInputGradient } from './webgpu/conv-input-gradient';
 import { webgpuConvWeightGradient } from './webgpu/conv-weight-gradient';
 
@@ -140,7 +141,7 @@ const exchanged: ConvKernels = {
 };
 
 const programs: ConvKernels = {
-  forward: exchanged.forward,
+  forward: (x, weight, bias, stride, sides) => webgpuConv2d(x, weight, bias, { stride, ...sides }),
   inputGradient: (dy, weight, [, H, W], stride, { top, left }) =>
     webgpuConvInputGradient(dy, weight, { H: H!, W: W!, stride, top, left }),
   weightGradient: (x, dy, [kh, kw], stride, { top, left }) =>

@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { wasmJoinFlat } from './wasm/join-flat';
 import { wasmSplitFlat } from './wasm/split-flat';
+import { hasWebgpu } from './webgpu/backend';
+import { webgpuSplitFlat } from './webgpu/split-flat';
 
 type FlatCopy = { readonly flat: tf.Tensor1D; readonly dataIds: readonly object[] };
 
@@ -35,9 +37,13 @@ export function splitFlat(
 ): tf.Tensor[] {
   return tf.tidy(() => {
     const sizes = like.map(({ size }) => size);
-    const parts = tf.getBackend() === 'wasm' ? wasmSplitFlat(flat, sizes) : tf.split(flat, sizes);
-    return parts.map((part, i) => tf.reshape(part, like[i]!.shape));
+    return pieces(flat, sizes).map((part, i) => tf.reshape(part, like[i]!.shape));
   });
+}
+
+function pieces(flat: tf.Tensor1D, sizes: number[]): tf.Tensor[] {
+  if (tf.getBackend() === 'wasm') return wasmSplitFlat(flat, sizes);
+  return hasWebgpu() ? webgpuSplitFlat(flat, sizes) : tf.split(flat, sizes);
 }
 
 /** The vector scaled to a Euclidean norm of at most `maxNorm`, and its norm before. The caller disposes both. */

@@ -6,6 +6,9 @@ import type { NormParams } from './group-norm';
 import { sumRows } from './linear';
 import { wasmLayerNorm, wasmLayerNormGradient } from './wasm/layer-norm';
 import { hasWasmKernels } from './wasm/multiply';
+import { hasWebgpu } from './webgpu/backend';
+import { webgpuLayerNorm } from './webgpu/layer-norm';
+import { webgpuLayerNormGradient } from './webgpu/layer-norm-gradient';
 
 export type LayerNormOptions = { readonly eps?: number };
 
@@ -37,8 +40,8 @@ export function layerNorm<R extends tf.Rank>(
     'layerNorm',
     { x, weight, bias },
     (save) => {
-      if (hasWasmKernels()) {
-        const { y, mean, rstd } = wasmLayerNorm(x, weight, bias, eps);
+      if (hasWasmKernels() || hasWebgpu()) {
+        const { y, mean, rstd } = (hasWebgpu() ? webgpuLayerNorm : wasmLayerNorm)(x, weight, bias, eps);
         save([x, weight, mean, rstd]);
         return y as tf.Tensor<R>;
       }
@@ -51,7 +54,10 @@ export function layerNorm<R extends tf.Rank>(
     },
     (dy, saved) => {
       const [x2, weight2, mean, rstd] = saved as [tf.Tensor, tf.Tensor1D, tf.Tensor, tf.Tensor];
-      if (hasWasmKernels()) return wasmLayerNormGradient(dy, x2, weight2, mean as tf.Tensor1D, rstd as tf.Tensor1D);
+      if (hasWasmKernels() || hasWebgpu()) {
+        const gradient = hasWebgpu() ? webgpuLayerNormGradient : wasmLayerNormGradient;
+        return gradient(dy, x2, weight2, mean as tf.Tensor1D, rstd as tf.Tensor1D);
+      }
       const normal = tf.mul(tf.sub(tf.reshape(x2, [-1, D]), mean), rstd); // [N, D]
       const rows = tf.reshape(dy, [-1, D]) as tf.Tensor2D; // [N, D]
       const scaled = tf.mul(rows, weight2);

@@ -6,7 +6,8 @@ import type { Rng } from './rng';
 import { hasWasmKernels, wasmMultiply, wasmMultiplyOverRows, wasmMultiplyTransposed } from './wasm/multiply';
 import { wasmSumRows } from './wasm/sum-rows';
 import { hasWebgpu } from './webgpu/backend';
-import { webgpuMultiplyOverRows, webgpuMultiplyTransposed } from './webgpu/multiply';
+import { webgpuMultiply, webgpuMultiplyOverRows, webgpuMultiplyTransposed } from './webgpu/multiply';
+import { webgpuSumRows } from './webgpu/row-sums';
 
 /** Weights of a linear layer: weight `[I, O]` (the transpose of PyTorch's), bias `[O]`. */
 export type LinearParams = { readonly weight: tf.Tensor2D; readonly bias?: tf.Tensor1D };
@@ -69,7 +70,7 @@ export function affine(where: string, x: tf.Tensor, weight: tf.Tensor, bias: tf.
 /** `a · b (+ bias)`, `[N, I]` and `[I, O]` -> `[N, O]`. */
 export function multiplyAdd(a: tf.Tensor2D, b: tf.Tensor2D, bias: tf.Tensor1D | undefined): tf.Tensor2D {
   if (hasWasmKernels()) return wasmMultiply(a, b, bias);
-  if (hasWebgpu()) return tf.fused.matMul({ a, b, bias }) as tf.Tensor2D;
+  if (hasWebgpu()) return webgpuMultiply(a, b, bias);
   return bias ? tf.add(tf.matMul(a, b), bias) : tf.matMul(a, b);
 }
 
@@ -87,7 +88,8 @@ export function productOverRows(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
 
 /** Sum over the rows, `[N, O]` -> `[O]`. */
 export function sumRows(x: tf.Tensor2D): tf.Tensor1D {
-  return hasWasmKernels() ? wasmSumRows(x) : tf.sum(x, 0);
+  if (hasWasmKernels()) return wasmSumRows(x);
+  return hasWebgpu() ? webgpuSumRows(x) : tf.sum(x, 0);
 }
 
 function asMatrix(x: tf.Tensor, width: number): tf.Tensor2D {

@@ -63,7 +63,8 @@ const kernel: WebgpuKernel<AttentionAttrs> = (backend, inputs, { heads }) => {
     uniforms: { ...sizes, size: B * heads * N },
     workgroups: Math.ceil((B * heads * N) / THREADS),
   });
-  const [dq, dk, dv] = [q!, k!, v!].map(({ shape }) => backend.makeTensorInfo(shape, 'float32')) as [tf.TensorInfo, tf.TensorInfo, tf.TensorInfo];
+  const like = ({ shape }: tf.TensorInfo): tf.TensorInfo => backend.makeTensorInfo(shape, 'float32');
+  const [dq, dk, dv] = [like(q!), like(k!), like(v!)];
   const queryTiles = Math.ceil(N / TILE);
   runProgram(backend, queryProgram(width, mask !== undefined), {
     outputs: [dq],

@@ -1,6 +1,7 @@
 // What the attention programs are built of. A workgroup of 8 × 8 threads works on tiles of 32 tokens; the width of a head
 // is cut into chunks of 32 channels, so that three tiles (left, right, weights) fit its memory whatever the width.
-// Thread (line, lane) has the rows line + 8 i, i = 0…3, of a tile, and of them the tokens, or the channels, 4 lane … 4 lane + 3.
+// Thread (line, lane) has the rows line + 8 i, i = 0…3, of a tile, and of them the tokens, or the channels, from 4 lane to
+// 4 lane + 3.
 // Shapes: B batch, N queries, M context tokens, D inner width, h heads, d = D / h width of a head.
 
 import type { Element } from './program';
@@ -127,10 +128,19 @@ export function declareSums(sums: string): string {
 }
 
 /** Writes the sums of a chunk, scaled. */
-export function writeSums(name: string, sums: string, factor: string, range: Range, first: string, chunk: number, width: HeadWidth): string {
+export function writeSums(
+  name: string,
+  sums: string,
+  factor: string,
+  range: Range,
+  first: string,
+  chunk: number,
+  width: HeadWidth,
+): string {
+  const quad = `${chunk * CHUNK_QUADS} + lane`;
   return `
 if (lane < ${quadsIn(chunk, width)}) {
-  ${forRows(`${name}Write(${range.start}, ${first} + row, ${range.tokens}, ${chunk * CHUNK_QUADS} + lane, ${sums}[i] * ${factor});`)}
+  ${forRows(`${name}Write(${range.start}, ${first} + row, ${range.tokens}, ${quad}, ${sums}[i] * ${factor});`)}
 }`;
 }
 

@@ -4,6 +4,7 @@ import { backendProblem, setupBackend } from '@sgdiff/test-kit';
 import { contractCase, type ContractCase, fixed, normal, runContract } from '../contract';
 import * as reference from '../contract/reference';
 import { createRng, scaledDotProductAttention } from '../index';
+import { hasWebgpuAttention } from './attention';
 
 const problem = await backendProblem('webgpu');
 
@@ -16,10 +17,15 @@ describe.skipIf(problem)(`attention on webgpu${problem ? ` (${problem})` : ''}`,
   it.each([
     attend('heads of 33, which begin anywhere', { B: 1, N: 66, M: 40, D: 66, heads: 2 }, [40]),
     attend('heads of 40, the last tile masked', { B: 1, N: 3, M: 40, D: 80, heads: 2 }, [32]),
+    attend('heads of 161, by the composition', { B: 1, N: 3, M: 5, D: 161, heads: 1 }, [4]),
     attend('heads of 160, an image with nothing to attend to', { B: 2, N: 4, M: 33, D: 160, heads: 1 }, [20, 0]),
   ])('keeps its contract: $name', async (test) => {
     const { failures } = await runContract({ cases: [test] });
     expect(failures).toEqual([]);
+  });
+
+  it('has programs for heads of up to 160', () => {
+    expect([hasWebgpuAttention(160), hasWebgpuAttention(161)]).toEqual([true, false]);
   });
 
   it('stays finite for large scores', async () => {

@@ -22,10 +22,18 @@ import {
   writer,
   writeSums,
 } from './attention-tiles';
-import { runKernel, type WebgpuKernel } from './backend';
+import { hasWebgpu, runKernel, type WebgpuKernel } from './backend';
 import { type Program, runProgram } from './program';
 
 const KERNEL = 'SgdiffAttention';
+
+/** Beyond it, the sums of a thread no longer fit its registers. */
+const WIDEST_HEAD = 160;
+
+/** Whether the programs here can be used for heads of this width. */
+export function hasWebgpuAttention(headWidth: number): boolean {
+  return hasWebgpu() && headWidth <= WIDEST_HEAD;
+}
 
 export type AttentionAttrs = { readonly heads: number };
 

@@ -14,8 +14,6 @@ const DEPTH = 16;
 const QUADS = DEPTH / 4;
 /** A row of them in vec4s: one more than needed, so that rows begin in different banks of the memory. */
 const ROW = QUADS + 1;
-/** Products per pixel and channel that are worth a workgroup. */
-const SMALLEST_SHARE = 128;
 
 export type ConvInputGradientOptions = {
   readonly H: number;
@@ -45,7 +43,7 @@ export const convInputGradient: WebgpuKernel<ConvInputGradientOptions> = (backen
   const channelTiles = Math.ceil(C / tile);
   const tiles = stride * stride * pixelTiles * channelTiles;
   const taps = Math.ceil(kh / stride) * Math.ceil(kw / stride);
-  const { span, parts } = partsOf(K, tiles, SMALLEST_SHARE / taps);
+  const { span, parts } = partsOf(K, tiles, taps);
   const dx = backend.makeTensorInfo([B, H, W, C], 'float32');
   const sums = parts === 1 ? dx : backend.makeTensorInfo([parts, B, H, W, C], 'float32');
   runProgram(backend, program(tile, K % 4 === 0, C % 4 === 0), {

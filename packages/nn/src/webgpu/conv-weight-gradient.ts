@@ -9,8 +9,6 @@ const KERNEL = 'SgdiffConvWeightGradient';
 
 /** Positions whose numbers are in the workgroup's memory at a time. */
 const DEPTH = 16;
-/** Positions that are worth a workgroup. */
-const SMALLEST_SHARE = 128;
 
 export type ConvWeightGradientOptions = {
   /** `[kh, kw]` */
@@ -40,7 +38,7 @@ export const convWeightGradient: WebgpuKernel<ConvWeightGradientOptions> = (back
   const [rows, positions] = [kh * kw * C, B * h * w];
   const tile = tileFor(K);
   const [rowTiles, columnTiles] = [Math.ceil(rows / tile), Math.ceil(K / tile)];
-  const { span, parts } = partsOf(positions, rowTiles * columnTiles, SMALLEST_SHARE);
+  const { span, parts } = partsOf(positions, rowTiles * columnTiles, 1);
   const dw = backend.makeTensorInfo([kh, kw, C, K], 'float32');
   const sums = parts === 1 ? dw : backend.makeTensorInfo([parts, rows, K], 'float32');
   runProgram(backend, program(tile, C % 4 === 0, K % 4 === 0), {
@@ -94,7 +92,8 @@ fn run(workgroup: i32, thread: i32) {
         let i = outputLine - image * uniforms.h;
         let row = i * uniforms.stride - uniforms.top + down;
         let col = j * uniforms.stride - uniforms.left + across;
-        let inside = (row >= vec4<i32>(0)) & (row < vec4<i32>(uniforms.H)) & (col >= vec4<i32>(0)) & (col < vec4<i32>(uniforms.W)) & (rows < vec4<i32>(uniforms.rows));
+        let inside = (row >= vec4<i32>(0)) & (row < vec4<i32>(uniforms.H)) & (col >= vec4<i32>(0))
+          & (col < vec4<i32>(uniforms.W)) & (rows < vec4<i32>(uniforms.rows));
         let at = ((image * uniforms.H + row) * uniforms.W + col) * uniforms.C + channels;
         ${
           xInFours
@@ -105,7 +104,7 @@ fn run(workgroup: i32, thread: i32) {
         ${
           dyInFours
             ? `if (column < uniforms.K) { slope = dy[source / 4]; }`
-            : `slope = vec4<f32>(dyAt(source, column), dyAt(source + 1, column + 1), dyAt(source + 2, column + 2), dyAt(source + 3, column + 3));`
+            : `for (var k = 0; k < min(4, uniforms.K - column); k++) { slope[k] = dy[source + k]; }`
         }
       }
       patches[fetched][lane] = patch4;
@@ -134,7 +133,6 @@ fn write(part: i32, row: i32, column: i32, sum: vec4<f32>) {
       : `for (var i = 0; i < min(4, uniforms.K - column); i++) { sums[at + i] = sum[i]; }`
   }
 }
-${xInFours ? '' : 'fn xAt(index: i32, inside: bool) -> f32 { return select(0.0, x[select(0, index, inside)], inside); }'}
-${dyInFours ? '' : 'fn dyAt(index: i32, column: i32) -> f32 { let inside = column < uniforms.K; return select(0.0, dy[select(0, index, inside)], inside); }'}`,
+${xInFours ? '' : 'fn xAt(index: i32, inside: bool) -> f32 { return select(0.0, x[select(0, index, inside)], inside); }'}`,
   };
 }

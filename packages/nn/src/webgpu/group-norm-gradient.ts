@@ -4,6 +4,7 @@ import type { GroupNormSettings, GroupNormValue } from '../group-norm';
 import { runKernel, type WebgpuKernel } from './backend';
 import { elementOf, ofGroup, sizesOf, totalOver, whereIs } from './group-norm';
 import { type Program, runProgram } from './program';
+import { sumOverLines, sumRows } from './row-sums';
 
 const KERNEL = 'SgdiffGroupNormGradient';
 
@@ -40,13 +41,7 @@ const kernel: WebgpuKernel<GroupNormSettings> = (backend, inputs, { groups, silu
     uniforms: { S, C, G, M, span, shares, channelTiles },
     workgroups: B * shares * channelTiles,
   });
-  const [dWeight, dBias] = [backend.makeTensorInfo([C], 'float32'), backend.makeTensorInfo([C], 'float32')];
-  runProgram(backend, WEIGHTS, {
-    outputs: [dWeight, dBias],
-    inputs: [plain, along],
-    uniforms: { C, rows: B * shares },
-    workgroups: channelTiles,
-  });
+  const [dBias, dWeight] = sumRows(backend, [plain, along], B * shares, C) as [tf.TensorInfo, tf.TensorInfo];
   const means = backend.makeTensorInfo([B, G, 2], 'float32');
   runProgram(backend, MEANS, {
     outputs: [means],
@@ -84,16 +79,15 @@ function sumsProgram(silu: boolean): Program {
     inputs: { dy: 'f32', x: 'f32', mean: 'f32', rstd: 'f32', ...(silu && { weight: 'f32', bias: 'f32' }) },
     uniforms: ['S', 'C', 'G', 'M', 'span', 'shares', 'channelTiles'],
     code: `
-var<workgroup> ofLines: array<array<vec2<f32>, 32>, 8>;
+${sumOverLines(2)}
 
 fn run(workgroup: i32, thread: i32) {
-  let lane = thread % 32;
   let line = thread / 32;
-  let channel = (workgroup % uniforms.channelTiles) * 32 + lane;
+  let channel = (workgroup % uniforms.channelTiles) * 32 + thread % 32;
   let row = workgroup / uniforms.channelTiles; // share of an image
   let image = row / uniforms.shares;
   let first = (row % uniforms.shares) * uniforms.span;
-  var sum = vec2<f32>(0);
+  var sum: array<f32, 2>;
   if (channel < uniforms.C) {
     let group = image * uniforms.G + channel / uniforms.M;
     let center = mean[group];
@@ -102,48 +96,18 @@ fn run(workgroup: i32, thread: i32) {
       let index = (image * uniforms.S + position) * uniforms.C + channel;
       let n = (x[index] - center) * scale;
       ${slope(silu)}
-      sum += vec2<f32>(du, du * n);
+      sum[0] += du;
+      sum[1] += du * n;
     }
   }
-  ofLines[line][lane] = sum;
-  workgroupBarrier();
-  if (line == 0 && channel < uniforms.C) {
-    for (var i = 1; i < 8; i++) { sum += ofLines[i][lane]; }
-    plain[row * uniforms.C + channel] = sum.x;
-    along[row * uniforms.C + channel] = sum.y;
+  sum = sumOverLines(thread, sum);
+  if (thread < 32 && channel < uniforms.C) {
+    plain[row * uniforms.C + channel] = sum[0];
+    along[row * uniforms.C + channel] = sum[1];
   }
 }`,
   };
 }
-
-const WEIGHTS: Program = {
-  name: 'SgdiffGroupNormGradient weights',
-  threads: 256,
-  outputs: { dWeight: 'f32', dBias: 'f32' },
-  inputs: { plain: 'f32', along: 'f32' },
-  uniforms: ['C', 'rows'],
-  code: `
-var<workgroup> ofLines: array<array<vec2<f32>, 32>, 8>;
-
-fn run(workgroup: i32, thread: i32) {
-  let lane = thread % 32;
-  let line = thread / 32;
-  let channel = workgroup * 32 + lane;
-  var sum = vec2<f32>(0);
-  if (channel < uniforms.C) {
-    for (var row = line; row < uniforms.rows; row += 8) {
-      sum += vec2<f32>(plain[row * uniforms.C + channel], along[row * uniforms.C + channel]);
-    }
-  }
-  ofLines[line][lane] = sum;
-  workgroupBarrier();
-  if (line == 0 && channel < uniforms.C) {
-    for (var i = 1; i < 8; i++) { sum += ofLines[i][lane]; }
-    dBias[channel] = sum.x;
-    dWeight[channel] = sum.y;
-  }
-}`,
-};
 
 /** mean(w du) and mean(w du n) of each group. */
 const MEANS: Program = {

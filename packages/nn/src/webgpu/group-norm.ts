@@ -32,7 +32,7 @@ const kernel: WebgpuKernel<GroupNormSettings> = (backend, inputs, settings) => {
   return [y, mean, rstd];
 };
 
-type Sizes = { readonly B: number; readonly S: number; readonly C: number; readonly G: number; readonly M: number; readonly size: number };
+type Sizes = Readonly<Record<'B' | 'S' | 'C' | 'G' | 'M' | 'size', number>>;
 
 export function sizesOf({ shape }: tf.TensorInfo, G: number): Sizes {
   const size = shape.reduce((a, b) => a * b, 1);
@@ -50,8 +50,7 @@ function statistics(
   const span = Math.ceil(S / Math.ceil((S * M) / SHARE));
   const shares = Math.ceil(S / span);
   const [mean, rstd] = [backend.makeTensorInfo([B, G], 'float32'), backend.makeTensorInfo([B, G], 'float32')];
-  const parts =
-    shares === 1 ? [mean, rstd] : [0, 1].map(() => backend.makeTensorInfo([B, G, shares], 'float32'));
+  const parts = shares === 1 ? [mean, rstd] : [0, 1].map(() => backend.makeTensorInfo([B, G, shares], 'float32'));
   runProgram(backend, statisticsProgram(M % 4 === 0, shares === 1), {
     outputs: parts,
     inputs: [x],
@@ -169,7 +168,8 @@ export function whereIs(inFours: boolean): string {
   let index = workgroup * ${THREADS} + thread;
   if (index * ${four} >= uniforms.size) { return; }
   let channel = index % (uniforms.C / ${four});
-  let group = index * ${four} / (uniforms.S * uniforms.C) * uniforms.G + ${inFours ? '(channel * 4 + vec4<i32>(0, 1, 2, 3))' : 'channel'} / uniforms.M;`;
+  let channels = ${inFours ? 'channel * 4 + vec4<i32>(0, 1, 2, 3)' : 'channel'};
+  let group = index * ${four} / (uniforms.S * uniforms.C) * uniforms.G + channels / uniforms.M;`;
 }
 
 /** The numbers of the groups in which the channels are. */

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { backendProblem, expectNoLeak, setupBackend } from '@sgdiff/test-kit';
 import { createRng } from '../index';
-import { webgpuMultiplyOverRows, webgpuMultiplyTransposed } from './multiply';
+import { webgpuMultiply, webgpuMultiplyOverRows, webgpuMultiplyTransposed } from './multiply';
 
 const problem = await backendProblem('webgpu');
 
@@ -14,6 +14,17 @@ describe.skipIf(problem)(`products of matrices on webgpu${problem ? ` (${problem
     { M: 3, K: 301, N: 66 },
     { M: 128, K: 2048, N: 64 }, // where tfjs' own is wrong
   ];
+
+  it.each(sizes)('a b + bias is right: $M x $K x $N', async ({ M, K, N }) => {
+    const [a, b] = [matrix(M, K), matrix(K, N)];
+    const bias = tf.range(0, N);
+    const y = webgpuMultiply(a.tensor, b.tensor, bias);
+    const expected = product(M, K, N, (i, k) => a.values[i * K + k]!, (k, j) => b.values[k * N + j]!);
+    const shifted = expected.map((value, i) => value + (i % N));
+    expect(await y.data()).toBeAllClose(shifted, { rtol: 0, atol: 2e-6 * K });
+    await expectNoLeak(() => webgpuMultiply(a.tensor, b.tensor));
+    tf.dispose([a.tensor, b.tensor, bias, y]);
+  });
 
   it.each(sizes)('a bᵀ is right: $M x $K x $N', async ({ M, K, N }) => {
     const [a, b] = [matrix(M, K), matrix(N, K)];
@@ -52,7 +63,9 @@ function matrix(rows: number, columns: number): { tensor: tf.Tensor2D; values: F
   return { tensor: tf.tensor2d(values.slice(), [rows, columns]), values };
 }
 
-function product(M: number, K: number, N: number, a: (i: number, k: number) => number, b: (k: number, j: number) => number): Float64Array {
+type At = (row: number, column: number) => number;
+
+function product(M: number, K: number, N: number, a: At, b: At): Float64Array {
   const out = new Float64Array(M * N);
   for (let i = 0; i < M; i++)
     for (let k = 0; k < K; k++) for (let j = 0; j < N; j++) out[i * N + j]! += a(i, k) * b(k, j);

@@ -4,6 +4,8 @@ import { type Program, runProgram } from './program';
 
 /** Where fewer workgroups than this cover the results, several share the terms of a sum, and their parts are added. */
 const WORKGROUPS = 256;
+/** Products for a number that are worth a workgroup, and the second pass over the parts. */
+const SMALLEST_SHARE = 512;
 /** Terms come in steps of this many. */
 const STEP = 16;
 const THREADS = 64;
@@ -14,8 +16,8 @@ export function tileFor(columns: number): 32 | 64 {
 }
 
 /** How many terms, a multiple of 16, each of `workgroups` sums up at a time, and how many parts that makes. */
-export function partsOf(terms: number, workgroups: number, smallestSpan: number): { span: number; parts: number } {
-  const wanted = Math.min(Math.ceil(WORKGROUPS / workgroups), Math.floor(terms / smallestSpan));
+export function partsOf(terms: number, workgroups: number, workPerTerm: number): { span: number; parts: number } {
+  const wanted = Math.min(Math.ceil(WORKGROUPS / workgroups), Math.floor((terms * workPerTerm) / SMALLEST_SHARE));
   const span = Math.ceil(terms / Math.max(1, wanted) / STEP) * STEP;
   return { span, parts: Math.ceil(terms / span) };
 }

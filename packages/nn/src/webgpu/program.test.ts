@@ -30,7 +30,8 @@ describe.skipIf(problem)(`programs on webgpu${problem ? ` (${problem})` : ''}`, 
 
   it('leave no memory in use, however often they run', async () => {
     const rng = createRng('memory');
-    const params = { conv: initConv2d(3, 4, 8, rng), norm: initGroupNorm(8), attention: initAttention({ queryWidth: 8, contextWidth: 8, innerWidth: 8, outWidth: 8 }, rng) };
+    const widths = { queryWidth: 8, contextWidth: 8, innerWidth: 8, outWidth: 8 };
+    const params = { conv: initConv2d(3, 4, 8, rng), norm: initGroupNorm(8), attention: initAttention(widths, rng) };
     const x = tf.tensor4d(rng.fillNormal(new Float32Array(2 * 12 * 12 * 4)), [2, 12, 12, 4]);
     const step = async (): Promise<object> => {
       const { value, grads } = tf.tidy(() =>
