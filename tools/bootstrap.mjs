@@ -59,6 +59,9 @@ async function build() {
 
 /** The archive for GPU machines: in out/, or where the user says. */
 async function bundle() {
+  if (args.length > 1 || args[0]?.startsWith('-')) {
+    fail(`expected the path of the archive or nothing, received "${args.join(' ')}": npm run bundle:gpu -- server.tar.gz`);
+  }
   await install();
   const target = args[0] === undefined ? join(root, 'out/sgdiff-gpu-linux-x64.tar.gz') : resolve(userFolder, args[0]);
   const { makeBundle } = await import('./bundle-gpu/bundle.mjs');

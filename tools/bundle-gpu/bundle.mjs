@@ -1,7 +1,7 @@
 // `npm run bundle:gpu`: one archive that runs `sgdiff` on a Linux machine with a GPU and nothing else: this Node, Dawn,
 // the command with all its packages, the model that ships. Made on Linux; equal sources give equal bytes.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
@@ -146,7 +146,12 @@ function addFiles(folder, licences) {
 
 function pack(work, target) {
   mkdirSync(dirname(target), { recursive: true });
+  const part = `${target}.part`; // a bundle that is there stays until the new one is whole
   const plain = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '--mode=u+w,go-w'];
-  const { status, stderr } = spawnSync('tar', [...plain, '--use-compress-program=gzip -9n', '-cf', target, NAME], { cwd: work, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`bundle:gpu: tar failed: ${stderr}`);
+  const { status, stderr } = spawnSync('tar', [...plain, '--use-compress-program=gzip -9n', '-cf', part, NAME], { cwd: work, encoding: 'utf8' });
+  if (status !== 0) {
+    rmSync(part, { force: true });
+    throw new Error(`bundle:gpu: ${target} could not be written. Give another path. ${(stderr ?? '').trim().split('\n')[0]}`);
+  }
+  renameSync(part, target);
 }

@@ -32,7 +32,8 @@ export type SessionMessage =
   /** The whole session or one operation ended with an error. */
   | { readonly failure: string };
 
-const TURN_MS = 30;
+/** Steps come in a row, as in training: a single one would find all threads asleep. */
+const TURN_MS = { nn: 30, model: 1000 };
 const BUDGET_MS = 40_000;
 
 /** Measures and tells what it finds as it goes. */
@@ -57,7 +58,7 @@ export async function runSession(request: SessionRequest, tell: (message: Sessio
     for (const benchCase of selectCases(request)) {
       tell({ note: `${name}: ${benchCase.op}, ${benchCase.shape}` });
       try {
-        const setting = { ...request, threads, turnMs: tiny ? 0 : TURN_MS };
+        const setting = { ...request, threads, turnMs: tiny ? 0 : TURN_MS[benchCase.part] };
         tell({ result: await choice.guard(() => runCase(benchCase, setting, limits, pytorch)) });
       } catch (error) {
         tell({ failure: `${name}: ${benchCase.op}, ${benchCase.shape}: ${(error as Error).message}` });

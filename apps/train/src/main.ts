@@ -12,7 +12,7 @@ else await runCommand();
 async function runCommand(): Promise<void> {
   try {
     await buildProgram().parseAsync(process.argv);
-    finish(0);
+    finish(Number(process.exitCode ?? 0)); // a command may have found something wrong
   } catch (error) {
     const { message, exitCode } = describeError(error, process.argv.includes('--verbose'));
     process.stderr.write(`sgdiff: ${message}\n`);

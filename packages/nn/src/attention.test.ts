@@ -38,6 +38,26 @@ describe.each(['cpu', 'wasm'] as const)('scaledDotProductAttention on %s', (back
     });
   });
 
+  it('is the same in stretches of queries, where the weights are too many to keep', async () => {
+    const [q, k, v] = [normal(1, 1100, 2), normal(1, 1000, 2), normal(1, 1000, 2)];
+    const f = (a: tf.Tensor, b: tf.Tensor, c: tf.Tensor): tf.Tensor =>
+      scaledDotProductAttention(a as tf.Tensor3D, b as tf.Tensor3D, c as tf.Tensor3D, { heads: 1 });
+    tf.tidy(() => {
+      const cut = [0, 900].map((begin) => f(tf.slice(q, [0, begin, 0], [1, begin === 0 ? 900 : 200, 2]), k, v));
+      expect(f(q, k, v)).toBeAllClose(tf.concat(cut, 1));
+      const dy = tf.ones([1, 1100, 2]);
+      const parts = [0, 900].map((begin) => {
+        const size = begin === 0 ? 900 : 200;
+        return tf.grads(f)([tf.slice(q, [0, begin, 0], [1, size, 2]), k, v], tf.slice(dy, [0, begin, 0], [1, size, 2]));
+      });
+      const [dq, dk, dv] = tf.grads(f)([q, k, v], dy);
+      expect(dq).toBeAllClose(tf.concat([parts[0]![0]!, parts[1]![0]!], 1), { rtol: 1e-4, atol: 1e-6 });
+      expect(dk).toBeAllClose(tf.add(parts[0]![1]!, parts[1]![1]!), { rtol: 1e-4, atol: 1e-5 });
+      expect(dv).toBeAllClose(tf.add(parts[0]![2]!, parts[1]![2]!), { rtol: 1e-4, atol: 1e-5 });
+    });
+    tf.dispose([q, k, v]);
+  });
+
   it('stays finite for large scores', () => {
     tf.tidy(() => {
       const q = tf.mul(normal(1, 2, 4), 1e4) as tf.Tensor3D;

@@ -93,9 +93,9 @@ export function scaledDotProductAttention(
     'scaledDotProductAttention',
     { q, k, v },
     (save) => {
-      const { y, lse } = kernels.forward(q, k, v, mask, heads);
+      const { y, rest } = kernels.forward(q, k, v, mask, heads);
       const saved: tf.Tensor[] = [q, k, v, y];
-      if (lse) saved.push(lse);
+      if (rest) saved.push(rest);
       if (mask) saved.push(mask);
       save(saved);
       return y;
@@ -109,7 +109,7 @@ export function scaledDotProductAttention(
   );
 }
 
-/** Attention and its gradient on a backend. `lse`: what the gradient needs besides y, where it needs anything. */
+/** Attention and its gradient on a backend. `rest`: what the gradient can use besides y. */
 type AttentionKernels = {
   forward(
     q: tf.Tensor3D,
@@ -117,7 +117,7 @@ type AttentionKernels = {
     v: tf.Tensor3D,
     mask: tf.Tensor2D | undefined,
     heads: number,
-  ): { y: tf.Tensor3D; lse?: tf.Tensor3D };
+  ): { y: tf.Tensor3D; rest?: tf.Tensor3D };
   backward(
     dy: tf.Tensor3D,
     q: tf.Tensor3D,
@@ -125,35 +125,51 @@ type AttentionKernels = {
     v: tf.Tensor3D,
     mask: tf.Tensor2D | undefined,
     y: tf.Tensor3D,
-    lse: tf.Tensor3D | undefined,
+    rest: tf.Tensor3D | undefined,
     heads: number,
   ): tf.Tensor3D[];
 };
 
 function attentionKernels(headWidth: number): AttentionKernels {
-  if (hasWasmKernels()) return { forward: wasmAttention, backward: wasmAttentionGradient };
-  if (hasWebgpuAttention(headWidth)) return { forward: webgpuAttention, backward: webgpuAttentionGradient };
+  if (hasWasmKernels()) return withSums(wasmAttention, wasmAttentionGradient);
+  if (hasWebgpuAttention(headWidth)) return withSums(webgpuAttention, webgpuAttentionGradient);
   return { forward: composedAttention, backward: composedGradient };
 }
 
-/** Weights of queries `[B h, n, M]`, of which there are at most so many numbers at a time. */
-const MOST_WEIGHTS = 2 ** 24;
+/** Kernels that keep the logarithms of the sums of exponentials, and compute the weights again. */
+function withSums(forward: typeof wasmAttention, backward: typeof wasmAttentionGradient): AttentionKernels {
+  return {
+    forward(...args) {
+      const { y, lse } = forward(...args);
+      return { y, rest: lse };
+    },
+    backward: (dy, q, k, v, mask, y, rest, heads) => backward(dy, q, k, v, mask, y, rest!, heads),
+  };
+}
 
-/** The composition of tfjs' operations that serves where there are no kernels, some queries at a time. */
+/** Weights of queries `[B h, n, M]`, of which there are at most so many numbers at a time. */
+const MOST_WEIGHTS = 2 ** 20;
+
+/** The composition of tfjs' operations that serves where there are no kernels. Few weights are kept, many made anew, some queries at a time. */
 function composedAttention(
   q: tf.Tensor3D,
   k: tf.Tensor3D,
   v: tf.Tensor3D,
   mask: tf.Tensor2D | undefined,
   heads: number,
-): { y: tf.Tensor3D } {
+): { y: tf.Tensor3D; rest?: tf.Tensor3D } {
   return tf.tidy(() => {
     const values = splitHeads(v, heads);
-    const rows = stretches(q, k, heads).map(([begin, size]) =>
+    const masked = (mixed: tf.Tensor3D): tf.Tensor3D => (mask ? tf.mul(mixed, attends(mask)) : mixed);
+    const parts = stretches(q, k, heads);
+    if (parts.length === 1) {
+      const weights = weightsOf(q, k, mask, heads);
+      return { y: masked(mergeHeads(tf.matMul(weights, values), heads)), rest: weights };
+    }
+    const rows = parts.map(([begin, size]) =>
       mergeHeads(tf.matMul(weightsOf(queriesOf(q, begin, size), k, mask, heads), values), heads),
     );
-    const mixed = rows.length === 1 ? rows[0]! : tf.concat(rows, 1); // [B, N, D]
-    return { y: mask ? tf.mul(mixed, attends(mask)) : mixed };
+    return { y: masked(tf.concat(rows, 1)) }; // [B, N, D]
   });
 }
 
@@ -164,7 +180,7 @@ function composedGradient(
   v: tf.Tensor3D,
   mask: tf.Tensor2D | undefined,
   y: tf.Tensor3D,
-  _lse: tf.Tensor3D | undefined,
+  kept: tf.Tensor3D | undefined,
   heads: number,
 ): tf.Tensor3D[] {
   const scale = 1 / Math.sqrt(q.shape[2] / heads);
@@ -177,7 +193,7 @@ function composedGradient(
   let dV: tf.Tensor3D | undefined;
   for (const [begin, size] of stretches(q, k, heads)) {
     const queries = queriesOf(q, begin, size);
-    const weights = weightsOf(queries, k, mask, heads); // [B h, n, M]
+    const weights = kept ?? weightsOf(queries, k, mask, heads); // [B h, n, M]
     const slopes = splitHeads(queriesOf(dMixed, begin, size), heads); // [B h, n, d]
     const mean = size === q.shape[1] ? means : tf.slice(means, [0, begin, 0], [-1, size, 1]);
     const dScores = tf.mul(tf.mul(weights, tf.sub(tf.matMul(slopes, values, false, true), mean)), scale);

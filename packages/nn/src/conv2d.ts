@@ -44,7 +44,7 @@ export function initConv2d(
  *
  * @param x `[B, H, W, C]`, float32.
  * @returns `[B, h, w, K]`. The caller disposes it.
- * @throws ShapeError if the channels of `x` do not fit the weights.
+ * @throws ShapeError if the channels of `x` do not fit the weights, no window fits into it, or the stride is not a whole number from 1.
  */
 export function conv2d(params: Conv2dParams, x: tf.Tensor4D, options: Conv2dOptions = {}): tf.Tensor4D {
   const { stride = 1, padding = 'same' } = options;
@@ -54,7 +54,11 @@ export function conv2d(params: Conv2dParams, x: tf.Tensor4D, options: Conv2dOpti
     throw new ShapeError(`conv2d: expected x of shape [B, H, W, ${C}], received [${x.shape.join(', ')}].`);
   }
   const [, H, W] = x.shape;
+  if (!Number.isInteger(stride) || stride < 1) {
+    throw new ShapeError(`conv2d: expected a stride of a whole number from 1, received ${String(stride)}.`);
+  }
   const sides = resolvePadding(padding, [H, W], [kh, kw], stride);
+  expectRoom([H, W], [kh, kw], sides);
   expectAlive('conv2d', { x, weight, bias });
   return tf.tidy(() => {
     const unpadded = sides.top + sides.bottom + sides.left + sides.right === 0;
@@ -223,6 +227,17 @@ function positive(sides: Sides): Sides {
     left: Math.max(0, sides.left),
     right: Math.max(0, sides.right),
   };
+}
+
+function expectRoom([H, W]: readonly [number, number], [kh, kw]: readonly [number, number], sides: Sides): void {
+  const { top, bottom, left, right } = sides;
+  const whole = [top, bottom, left, right].every((side) => Number.isInteger(side) && side >= 0);
+  if (!whole || H + top + bottom < kh || W + left + right < kw) {
+    throw new ShapeError(
+      `conv2d: expected x of at least [B, ${kh}, ${kw}, C] with its padding, in whole numbers from 0, ` +
+        `received [${H}, ${W}] with ${JSON.stringify(sides)}.`,
+    );
+  }
 }
 
 function resolvePadding(

@@ -11,8 +11,10 @@ import { wasmUpsample2x, wasmUpsample2xGradient } from './wasm/resample';
  *
  * @param x `[B, H, W, C]`, float32.
  * @returns `[B, 2H, 2W, C]`. The caller disposes it.
+ * @throws ShapeError if x has no four axes.
  */
 export function upsampleNearest2x(x: tf.Tensor4D): tf.Tensor4D {
+  expectImages('upsampleNearest2x', x);
   const [B, H, W, C] = x.shape;
   return withGradient<tf.Tensor4D>(
     'upsampleNearest2x',
@@ -35,6 +37,8 @@ export function upsampleNearest2x(x: tf.Tensor4D): tf.Tensor4D {
  * @throws ShapeError if H or W is not a multiple.
  */
 export function spaceToDepth(x: tf.Tensor4D, block: number): tf.Tensor4D {
+  expectImages('spaceToDepth', x);
+  expectBlock('spaceToDepth', block);
   const [B, H, W, C] = x.shape;
   if (H % block !== 0 || W % block !== 0) {
     throw new ShapeError(`spaceToDepth: expected a height and width divisible by ${block}, received [${H}, ${W}].`);
@@ -55,6 +59,8 @@ export function spaceToDepth(x: tf.Tensor4D, block: number): tf.Tensor4D {
  * @throws ShapeError if the channels are not a multiple of `n * n`.
  */
 export function depthToSpace(x: tf.Tensor4D, block: number): tf.Tensor4D {
+  expectImages('depthToSpace', x);
+  expectBlock('depthToSpace', block);
   const [B, h, w, channels] = x.shape;
   const C = channels / (block * block);
   if (!Number.isInteger(C)) {
@@ -65,4 +71,14 @@ export function depthToSpace(x: tf.Tensor4D, block: number): tf.Tensor4D {
     const rows = tf.reshape(x, [B * h, w, block, block * C]);
     return tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [B, h * block, w * block, C]);
   });
+}
+
+function expectImages(where: string, x: tf.Tensor): void {
+  if (x.rank !== 4) throw new ShapeError(`${where}: expected x of shape [B, H, W, C], received [${x.shape.join(', ')}].`);
+}
+
+function expectBlock(where: string, block: number): void {
+  if (!Number.isInteger(block) || block < 1) {
+    throw new ShapeError(`${where}: expected a block of a whole number of pixels from 1, received ${String(block)}.`);
+  }
 }

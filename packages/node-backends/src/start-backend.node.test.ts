@@ -5,7 +5,8 @@ import { forgetNodePath } from './testing/forget-node-path';
 
 it.each([
   [{ backend: 'cuda' }, 'Unknown backend "cuda", expected one of: tensorflow, webgpu, wasm, cpu.'],
-  [{ threads: 0.5 }, 'Expected a whole number of threads from 1, received 0.5.'],
+  [{ threads: 0.5 }, 'Expected a whole number of threads from 1 to 128, received 0.5.'],
+  [{ threads: 129 }, 'Expected a whole number of threads from 1 to 128, received 129.'],
   [{ backend: 'cpu', threads: 2 }, 'The backend "cpu" has one thread, 2 were asked for. Leave the number out.'],
   [{ backend: 'wasm', threads: 2 }, 'The backend "wasm" has one thread, 2 were asked for. Leave the number out.'],
   [

@@ -6,10 +6,13 @@ import { startTensorflow } from './tensorflow';
 import { startWasm } from './wasm';
 import { startWebgpu } from './webgpu';
 
+/** More only take memory, some 10 MB each. */
+const MAX_THREADS = 128;
+
 export type BackendRequest = {
   /** One of `BACKENDS`; unless given `tensorflow` where it is installed, else `wasm`. */
   readonly backend?: string;
-  /** Threads of wasm and tensorflow; all cores unless given. */
+  /** Threads of wasm and tensorflow; all cores unless given, at most 128. */
   readonly threads?: number;
   /** For webgpu: `high-performance` (default), `low-power`, or a part of the adapter's name. */
   readonly adapter?: string;
@@ -39,8 +42,8 @@ function check({ backend, threads = 1, adapter, kernelThreads }: BackendRequest)
   if (backend !== undefined && !(BACKENDS as readonly string[]).includes(backend)) {
     throw new BackendError('unavailable', `Unknown backend "${backend}", expected one of: ${BACKENDS.join(', ')}.`);
   }
-  if (!Number.isInteger(threads) || threads < 1) {
-    throw new BackendError('unavailable', `Expected a whole number of threads from 1, received ${threads}.`);
+  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
+    throw new BackendError('unavailable', `Expected a whole number of threads from 1 to ${MAX_THREADS}, received ${threads}.`);
   }
   if (threads > 1 && (backend === 'cpu' || backend === 'webgpu' || (backend === 'wasm' && !kernelThreads))) {
     throw new BackendError(
@@ -63,7 +66,7 @@ function start(name: BackendName, { threads, adapter, kernelThreads, from }: Bac
     case 'webgpu':
       return startWebgpu(adapter === undefined ? {} : { adapter });
     case 'wasm':
-      return startWasmWithThreads(kernelThreads ? (threads ?? availableParallelism()) : 1, kernelThreads);
+      return startWasmWithThreads(kernelThreads ? (threads ?? Math.min(availableParallelism(), MAX_THREADS)) : 1, kernelThreads);
     case 'cpu':
       return startCpu();
   }

@@ -60,6 +60,16 @@ describe('the operations keep their contract', () => {
   );
 });
 
+it(
+  'end with exit code 1 when the backend asked for cannot be what was asked for',
+  async () => {
+    const { code, result } = await runContractOf('--backend', 'cpu', '--threads', '2');
+    expect(result).toMatchObject({ passed: false, backends: [{ backend: 'cpu', status: 'unavailable' }] });
+    expect(code).toBe(1);
+  },
+  TIMEOUT,
+);
+
 /** What went wrong, so that a failed test shows it. */
 function failuresIn({ backends }: Result): unknown[] {
   return backends.flatMap(({ report, status, reason }): unknown[] => [

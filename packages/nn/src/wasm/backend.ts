@@ -19,6 +19,7 @@ export type WasmBackend = {
   makeOutput(shape: number[], dtype: 'float32'): tf.TensorInfo;
   typedArrayFromHeap(info: tf.TensorInfo): Float32Array;
   disposeData(dataId: object): boolean;
+  dispose(): void;
 };
 
 /** The running backend, if that is wasm. */

@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
@@ -22,6 +23,8 @@ import {
 } from '../index';
 import { type WasmBackend, wasmBackend } from './backend';
 import { runRanges } from './threads';
+
+const TASKS = '/proc/self/task';
 
 describe('kernel threads', () => {
   beforeAll(() => setupBackend('wasm', { shared: true }));
@@ -59,6 +62,22 @@ describe('kernel threads', () => {
     tf.dispose([x, params]);
   });
 
+  it('end with their handle, not with an earlier one, and with their backend', async () => {
+    await startKernelThreads(1);
+    const before = await tasks();
+    const first = await startKernelThreads(2);
+    const second = await startKernelThreads(17);
+    await first.dispose();
+    expect(kernelThreads()).toBe(17);
+    await second.dispose();
+    expect(kernelThreads()).toBe(1);
+    expect(await tasks()).toBeLessThan(before + 8); // Node has threads of its own that come and go
+    await startKernelThreads(17);
+    await setupBackend('wasm', { shared: true });
+    expect(kernelThreads()).toBe(1);
+    expect(await tasks()).toBeLessThan(before + 8);
+  });
+
   it('end a kernel that fails in an error, and leave the backend in order', async () => {
     await startKernelThreads(3);
     const beyond = 2 ** 32 - 64;
@@ -69,10 +88,10 @@ describe('kernel threads', () => {
     x.dispose();
   });
 
-  it('are a whole number from 1', async () => {
-    for (const threads of [0, -1, 1.5, NaN]) {
+  it('are a whole number from 1 to 128', async () => {
+    for (const threads of [0, -1, 1.5, NaN, 129]) {
       await expect(startKernelThreads(threads)).rejects.toThrow(
-        new RangeError(`startKernelThreads: expected a whole number of threads from 1, received ${threads}.`),
+        new RangeError(`startKernelThreads: expected a whole number of threads from 1 to 128, received ${threads}.`),
       );
     }
   });
@@ -121,6 +140,12 @@ async function step(threads: number): Promise<Buffer> {
   tf.dispose([value, grads, x]);
   for (const variable of Object.values(params).flatMap((layer) => Object.values(layer))) tf.dispose(variable as tf.TensorContainer);
   return Buffer.concat(parts);
+}
+
+/** Threads of this process, after those that are ending have ended. */
+async function tasks(): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  return existsSync(TASKS) ? readdirSync(TASKS).length : 0; // Linux tells
 }
 
 function memory(): WebAssembly.Memory {

@@ -12,6 +12,8 @@ const MAX_ARGUMENTS = 32;
 const RANGES_PER_THREAD = 4;
 /** Floating-point operations of a range: some 10 µs. */
 const SMALLEST_WORK = 200_000;
+/** Each thread takes some 10 MB. */
+const MAX_THREADS = 128;
 const FINISH_LIMIT_MS = 60_000;
 
 export type KernelThreads = {
@@ -47,13 +49,13 @@ const pools = new WeakMap<object, Pool>();
  * Lets the kernels of this package run on several threads. Needs the wasm backend on a shared memory: tfjs' threaded
  * build, in a page that is cross-origin isolated or in Node. The threads do not keep a process alive.
  *
- * @param threads How many, the calling one included: a whole number from 1.
- * @returns The pool; a second call for the same backend ends the first pool.
+ * @param threads How many, the calling one included: a whole number from 1 to 128.
+ * @returns The pool. It ends with the backend, and when threads are started again.
  * @throws KernelThreadsError with the reason if there can be no threads; kernels go on with one.
  */
 export async function startKernelThreads(threads: number): Promise<KernelThreads> {
-  if (!Number.isInteger(threads) || threads < 1) {
-    throw new RangeError(`startKernelThreads: expected a whole number of threads from 1, received ${threads}.`);
+  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
+    throw new RangeError(`startKernelThreads: expected a whole number of threads from 1 to ${MAX_THREADS}, received ${threads}.`);
   }
   const backend = wasmBackend();
   const kernels = simdKernels();
@@ -66,8 +68,10 @@ export async function startKernelThreads(threads: number): Promise<KernelThreads
       throw unavailable('the memory of the wasm backend is not shared (a page must be cross-origin isolated)');
     }
     pools.set(wasm, await startPool(threads - 1, memory, Object.keys(kernels)));
+    endWith(backend);
   }
-  return { threads, dispose: () => endPool(wasm) };
+  const pool = pools.get(wasm);
+  return { threads, dispose: async () => (pools.get(wasm) === pool ? endPool(wasm) : undefined) };
 }
 
 /** Threads that the kernels of this package run on with the present backend. */
@@ -175,6 +179,20 @@ async function startPool(count: number, memory: WebAssembly.Memory, names: reado
     throw unavailable(`a worker did not start: ${error instanceof Error ? error.message : String(error)}`, error);
   }
   return { workers, control, numbers: new Float64Array(block, NUMBERS_AT), names };
+}
+
+const ending = new WeakSet<object>();
+
+/** Ends the threads when tfjs disposes the backend. */
+function endWith(backend: WasmBackend): void {
+  const { wasm } = backend;
+  if (ending.has(wasm)) return;
+  ending.add(wasm);
+  const dispose = backend.dispose.bind(backend);
+  backend.dispose = () => {
+    void endPool(wasm);
+    dispose();
+  };
 }
 
 async function endPool(wasm: object): Promise<void> {
