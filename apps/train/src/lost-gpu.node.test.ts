@@ -50,7 +50,7 @@ describe.skipIf(problem)(`train on a GPU that goes away${problem ? ` (${problem}
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
       expect(stderr).toMatch(/^backend: webgpu, \S.*: \S/);
       expect(stderr).toMatch(
-        /^sgdiff: autoencoder: at step 2: webgpu: .+ was lost .+ The last checkpoint is sound: continue with --resume\.$/m,
+        /^sgdiff: autoencoder: at step 2: webgpu: .+ was lost .+ What was saved is sound: continue with --resume\.$/m,
       );
       expect(existsSync(at('run/autoencoder/lock'))).toBe(false);
       const result = await runJson(folder, [...train, '--config', 'short.json', '--backend', 'wasm', '--resume']);

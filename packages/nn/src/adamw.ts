@@ -6,7 +6,7 @@ import { expectShape } from './shapes';
 import { flattenParams, type ParamTree } from './tree';
 import { hasWasmKernels } from './wasm/multiply';
 import { wasmAdamW } from './wasm/optimiser';
-import { type AdamWSettings, webgpuAdamW } from './webgpu/adamw';
+import { webgpuAdamW } from './webgpu/adamw';
 import { hasWebgpu } from './webgpu/backend';
 
 export type AdamWOptions = {
@@ -17,6 +17,16 @@ export type AdamWOptions = {
   readonly weightDecay?: number;
   /** Which weights decay; all by default. */
   readonly decayFilter?: (path: string, tensor: tf.Tensor) => boolean;
+};
+
+/** What the paths of the backends are told of a step. */
+export type AdamWSettings = {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  readonly rate: number;
+  /** Number of the step, from 1. */
+  readonly step: number;
 };
 
 export type AdamWStepOptions = { readonly learningRate?: number };

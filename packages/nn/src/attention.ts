@@ -151,14 +151,8 @@ function withSums(forward: typeof wasmAttention, backward: typeof wasmAttentionG
 const MOST_WEIGHTS = 2 ** 20;
 
 /** The composition of tfjs' operations that serves where there are no kernels. Few weights are kept, many made anew, some queries at a time. */
-function composedAttention(
-  q: tf.Tensor3D,
-  k: tf.Tensor3D,
-  v: tf.Tensor3D,
-  mask: tf.Tensor2D | undefined,
-  heads: number,
-): { y: tf.Tensor3D; rest?: tf.Tensor3D } {
-  return tf.tidy(() => {
+const composedAttention: AttentionKernels['forward'] = (q, k, v, mask, heads) =>
+  tf.tidy(() => {
     const values = splitHeads(v, heads);
     const masked = (mixed: tf.Tensor3D): tf.Tensor3D => (mask ? tf.mul(mixed, attends(mask)) : mixed);
     const parts = stretches(q, k, heads);
@@ -171,18 +165,8 @@ function composedAttention(
     );
     return { y: masked(tf.concat(rows, 1)) }; // [B, N, D]
   });
-}
 
-function composedGradient(
-  dy: tf.Tensor3D,
-  q: tf.Tensor3D,
-  k: tf.Tensor3D,
-  v: tf.Tensor3D,
-  mask: tf.Tensor2D | undefined,
-  y: tf.Tensor3D,
-  kept: tf.Tensor3D | undefined,
-  heads: number,
-): tf.Tensor3D[] {
+const composedGradient: AttentionKernels['backward'] = (dy, q, k, v, mask, y, kept, heads) => {
   const scale = 1 / Math.sqrt(q.shape[2] / heads);
   const dMixed = mask ? tf.mul<tf.Tensor3D>(dy, attends(mask)) : dy; // [B, N, D]
   const [keys, values] = [splitHeads(k, heads), splitHeads(v, heads)]; // [B h, M, d]
@@ -204,7 +188,7 @@ function composedGradient(
     dV = dV ? tf.add<tf.Tensor3D>(dV, dValues) : dValues;
   }
   return [dQ.length === 1 ? dQ[0]! : tf.concat(dQ, 1), mergeHeads(dK!, heads), mergeHeads(dV!, heads)];
-}
+};
 
 /** Stretches of queries `[begin, size]` whose weights are few enough. */
 function stretches(q: tf.Tensor3D, k: tf.Tensor3D, heads: number): [number, number][] {

@@ -51,7 +51,7 @@ describe.skipIf(problem)(`a GPU that is lost in training${problem ? ` (${problem
     const run = runStage(stage, options(name, { guard }));
     await expect(run).rejects.toMatchObject({ name: 'BackendError', code: 'lost' });
     await expect(run).rejects.toThrow(
-      /^toy: at step 5: webgpu: .+ was lost .+ The last checkpoint is sound: continue with --resume\.$/,
+      /^toy: at step 5: webgpu: .+ was lost .+ What was saved is sound: continue with --resume\.$/,
     );
     expect(existsSync(join(root, name, 'lock'))).toBe(false);
     expect(await continued(name)).toContain('toy: continuing at step 4 of 8.');
@@ -70,7 +70,7 @@ it('a full memory ends the run with an error, the last checkpoint intact', async
   await expect(run).rejects.toMatchObject({ name: 'BackendError', code: 'memory' });
   await expect(run).rejects.toThrow(
     'toy: at step 5: wasm: out of memory (1024 MiB more were asked for; WebAssembly ends at 4 GiB). Use a smaller batch, or another backend. ' +
-      'The last checkpoint is sound: continue with --resume on another --backend, or begin another --run with a smaller batch.',
+      'What was saved is sound: continue with --resume on another --backend, or begin another --run with a smaller batch.',
   );
   expect(large.length).toBeLessThan(4);
   expect(await continued('memory')).toContain('toy: continuing at step 4 of 8.');

@@ -194,7 +194,7 @@ describe('runStage', () => {
     const run = options({ checkpointMinutes: 1e-9 });
     await expectNoLeak(async () => {
       expect(await messageOf(() => runStage(stage, run))).toBe(
-        'toy: at step 7 the loss is NaN and the gradient of "weight" is not finite. The last checkpoint is sound: ' +
+        'toy: at step 7 the loss is NaN and the gradient of "weight" is not finite. What was saved is sound: ' +
           'lower optimiser.learningRate or optimiser.clipNorm with --config, and continue with --resume.',
       );
     });

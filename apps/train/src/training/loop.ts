@@ -209,7 +209,7 @@ function unguarded<R>(work: () => Promise<R>): Promise<R> {
 
 function brokenBackend(stage: string, step: number, error: BackendError): BackendError {
   const remedy = error.code === 'memory' ? 'continue with --resume on another --backend, or begin another --run with a smaller batch' : 'continue with --resume';
-  return new BackendError(error.code, `${stage}: at step ${step + 1}: ${error.message} The last checkpoint is sound: ${remedy}.`, { cause: error });
+  return new BackendError(error.code, `${stage}: at step ${step + 1}: ${error.message} What was saved is sound: ${remedy}.`, { cause: error });
 }
 
 function badNumbers(stage: string, step: number, loss: number, norm: number, nonFinite: string | undefined): CliError {
@@ -219,7 +219,7 @@ function badNumbers(stage: string, step: number, loss: number, norm: number, non
   ];
   if (what.length === 0) what.push(`the norm of the gradients is ${norm}`);
   return new CliError(
-    `${stage}: at step ${step + 1} ${what.join(' and ')}. The last checkpoint is sound: ` +
+    `${stage}: at step ${step + 1} ${what.join(' and ')}. What was saved is sound: ` +
       `lower optimiser.learningRate or optimiser.clipNorm with --config, and continue with --resume.`,
   );
 }

@@ -1,5 +1,6 @@
 // Passes over all weights of a model at once; the weights stay the tensors they are.
 import * as tf from '@tensorflow/tfjs-core';
+import type { AdamWSettings } from '../adamw';
 import { addressOf, ensureRegistered, withScratch, type KernelArgs, type WasmBackend } from './backend';
 import { memoryOf, simdKernels, type SimdKernels } from './module';
 import { runRanges } from './threads';
@@ -11,13 +12,7 @@ const AVERAGE = 'SgdiffMovingAverage';
 /** Bytes of a row of the table of kernels/optimiser.ts. */
 const ROW = 32;
 
-export type AdamWSettings = {
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly eps: number;
-  readonly rate: number;
-  /** Of this step, from 1. */
-  readonly step: number;
+export type WasmAdamWSettings = AdamWSettings & {
   /** Weight decay of each tensor. */
   readonly decays: readonly number[];
   readonly maxNorm?: number;
@@ -34,7 +29,7 @@ export function wasmAdamW(
   grads: readonly tf.Tensor[],
   m: tf.Tensor1D,
   v: tf.Tensor1D,
-  settings: AdamWSettings,
+  settings: WasmAdamWSettings,
 ): { weights: tf.Tensor[]; norm: tf.Scalar | undefined } {
   ensureRegistered(ADAMW, adamWKernel);
   const inputs = { m, v, ...named('g', grads), ...named('w', weights) };
@@ -59,7 +54,7 @@ export function wasmMovingAverage(average: tf.Tensor1D, weights: readonly tf.Ten
 
 function adamWKernel({ inputs, backend, attrs }: KernelArgs): tf.TensorInfo[] {
   const wasm = backend as WasmBackend;
-  const { beta1, beta2, eps, rate, step, decays, maxNorm } = attrs as AdamWSettings;
+  const { beta1, beta2, eps, rate, step, decays, maxNorm } = attrs as WasmAdamWSettings;
   const [grads, weights] = [listed(inputs, 'g'), listed(inputs, 'w')];
   const next = weights.map(({ shape }) => wasm.makeOutput(shape, 'float32'));
   const norm = maxNorm === undefined ? undefined : wasm.makeOutput([], 'float32');

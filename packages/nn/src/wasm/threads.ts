@@ -67,7 +67,9 @@ export async function startKernelThreads(threads: number): Promise<KernelThreads
     if (typeof SharedArrayBuffer === 'undefined' || !(memory?.buffer instanceof SharedArrayBuffer)) {
       throw unavailable('the memory of the wasm backend is not shared (a page must be cross-origin isolated)');
     }
-    pools.set(wasm, await startPool(threads - 1, memory, Object.keys(kernels)));
+    const pool = await startPool(threads - 1, memory, Object.keys(kernels));
+    void endPool(wasm); // one that another call started meanwhile
+    pools.set(wasm, pool);
     endWith(backend);
   }
   const pool = pools.get(wasm);

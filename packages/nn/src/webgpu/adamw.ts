@@ -1,18 +1,10 @@
 import type * as tf from '@tensorflow/tfjs-core';
+import type { AdamWSettings } from '../adamw';
 import { runKernel, type WebgpuKernel } from './backend';
 import { type Program, runProgram } from './program';
 
 const KERNEL = 'SgdiffAdamW';
 const THREADS = 64;
-
-export type AdamWSettings = {
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly eps: number;
-  readonly rate: number;
-  /** Number of the step, from 1. */
-  readonly step: number;
-};
 
 /**
  * A step of AdamW over vectors `[N]` of weights, gradients, moments and decays, in one pass. No gradient.
