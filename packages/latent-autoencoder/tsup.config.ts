@@ -1,1 +1,3 @@
-export { libraryConfig as default } from '../../tools/tsup.ts';
+import { libraryBuild } from '../../tools/tsup.ts';
+
+export default libraryBuild(['src/index.ts', 'src/train.ts']);

@@ -159,7 +159,7 @@ describe('a model that cannot be used', () => {
 
 describe('settings that cannot be met', () => {
   it.each<[name: string, options: readonly string[], message: string]>([
-    ['an unknown sampler', ['--sampler', 'euler'], 'Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm.'],
+    ['an unknown sampler', ['--sampler', 'euler'], 'Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm, plms.'],
     ['steps 0', ['--steps', '0'], 'steps: expected a whole number from 1, received 0. 20 is usual.'],
     [
       'text for a number',

@@ -22,6 +22,7 @@ export const USER_ERRORS: ReadonlySet<string> = new Set([
   'CodebookError',
   'DisposedError',
   'GradientError',
+  'ImportError',
   'IndexError',
   'KernelThreadsError',
   'LatentStatisticsError',
@@ -35,6 +36,7 @@ export const USER_ERRORS: ReadonlySet<string> = new Set([
   'SceneGraphError',
   'SgEncoderError',
   'ShapeError',
+  'TorchFileError',
   'UnetConfigError',
   'VocabularyError',
 ]);

@@ -300,7 +300,7 @@ describe('help', () => {
     async () => {
       const { code, stdout } = await runCommand(folder, ['--help']);
       expect(code).toBe(0);
-      for (const command of ['prepare', 'train', 'generate', 'edit', 'evaluate', 'export', 'demo', 'doctor']) {
+      for (const command of ['prepare', 'train', 'generate', 'edit', 'evaluate', 'export', 'info', 'import', 'init', 'demo', 'doctor']) {
         expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
       }
     },

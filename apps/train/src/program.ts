@@ -1,6 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { version } from '../package.json';
-import { loadPipeline, SAMPLERS } from '@sgdiff/pipeline';
+import { loadPipeline, SAMPLERS, SPACINGS } from '@sgdiff/pipeline';
+import { IMPORT_KINDS, PRECISIONS, PRESET_NAMES, type ImportKind, type Precision } from '@sgdiff/published-models';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS, describeBackend, startBackend, type AskedBackend, type BackendChoice } from './backend';
 import { contract, probeContract } from './commands/contract';
@@ -19,6 +20,9 @@ import {
   requireNotOverwritten,
   writePicture,
 } from './commands/generate';
+import { importModel } from './commands/import';
+import { info } from './commands/info';
+import { initModel } from './commands/init';
 import { preparePictureBook } from './commands/prepare';
 import { train } from './commands/train';
 import { loadConfig } from './configs/config';
@@ -101,17 +105,18 @@ export function buildProgram(): Command {
     .option('--sampler <name>', SAMPLERS.join(', '))
     .option('--guidance <scale>', 'how closely the graph is followed; 1 is without guidance', number)
     .option('--eta <eta>', 'noise of the ddim sampler, 0 to 1', number)
+    .option('--spacing <name>', `how the steps are chosen: ${SPACINGS.join(', ')}`)
     .addOption(
       new Option('--replay', 'the argument is a picture made by sgdiff: draw it again from its record')
         .default(false)
-        .conflicts(['seed', 'steps', 'sampler', 'guidance', 'eta']),
+        .conflicts(['seed', 'steps', 'sampler', 'guidance', 'eta', 'spacing']),
     )
     .action(async (input: string, options: GenerateCommandOptions) => {
       const terminal = terminalOf(options);
       const choice = await chooseBackend(options, terminal);
       const begun = performance.now();
       const out = userPath(options.out);
-      const pipeline = await loadModel(options.model);
+      const pipeline = await loadModel(options.model, terminal);
       try {
         if (options.replay) {
           const path = userPath(input);
@@ -127,7 +132,7 @@ export function buildProgram(): Command {
           return;
         }
         const graphs = readGraphs(input, userPath(input), pipeline.vocabulary, pipeline.maxTriples);
-        const { seed, steps, sampler, guidance, eta } = options;
+        const { seed, steps, sampler, guidance, eta, spacing } = options;
         const drawing = {
           out,
           seed,
@@ -135,6 +140,7 @@ export function buildProgram(): Command {
           ...(sampler === undefined ? {} : { sampler }),
           ...(guidance === undefined ? {} : { guidanceScale: guidance }),
           ...(eta === undefined ? {} : { eta }),
+          ...(spacing === undefined ? {} : { spacing }),
         };
         const names = pictureNames(input, graphs.length);
         requireNotOverwritten(names.map((name) => join(out, `${name}.png`)));
@@ -160,7 +166,7 @@ export function buildProgram(): Command {
       requireNotOverwritten([out]);
       const choice = await chooseBackend(options, terminal);
       const begun = performance.now();
-      const pipeline = await loadModel(options.model);
+      const pipeline = await loadModel(options.model, terminal);
       try {
         const graph = options.change.reduce((changed, change) => applyChange(changed, change, pipeline.vocabulary), record.graph);
         const drawingBegun = performance.now();
@@ -233,6 +239,49 @@ export function buildProgram(): Command {
       await exportModel(config, runFolder(userPath(options.run)), userPath(options.out), options.name, terminal);
     });
 
+  common(program.command('info'))
+    .description('show the parts of a preset or a model: parameters and tensors')
+    .addOption(new Option('--preset <name>', `a published system: ${PRESET_NAMES.join(', ')}`).conflicts('model'))
+    .option('--model <model>', 'short name, folder, URL or npm package')
+    .action(async (options: CommonOptions & { preset?: string; model?: string }) => {
+      await info(options, terminalOf(options));
+    });
+
+  common(program.command('import'))
+    .description('make a model folder of published weights: a PyTorch file (.ckpt, .pt, .pth) or safetensors')
+    .argument('<files...>', 'the weights: one file, or for lpips also two, VGG16 and the heads')
+    .addOption(new Option('--as <kind>', 'what they are').choices(IMPORT_KINDS).makeOptionMandatory())
+    .requiredOption('--out <folder>', 'the model folder')
+    .option('--vocab <file>', 'the words the weights were trained with, in sg2im’s form; the published ones unless given')
+    .addOption(new Option('--precision <type>', 'of the numbers on disk; fp16, for inception-fid fp32, unless given').choices(PRECISIONS))
+    .option('--name <name>', 'name in model.json; that of the folder unless given')
+    .option('--licence <licence>', 'licence in model.json, which the weights’ owner decides')
+    .option('--raw', 'with --as sgdiff: the raw weights of the U-Net instead of their moving average', false)
+    .action(async (paths: string[], options: ImportCommandLine) => {
+      const { as: kind, out, vocab, precision, name, licence, raw } = options;
+      const importing = {
+        kind,
+        out: userPath(out),
+        raw,
+        ...(vocab === undefined ? {} : { vocab: userPath(vocab) }),
+        ...(precision === undefined ? {} : { precision }),
+        ...(name === undefined ? {} : { name }),
+        ...(licence === undefined ? {} : { licence }),
+      };
+      await importModel(paths.map(userPath), importing, terminalOf(options));
+    });
+
+  common(program.command('init'))
+    .description('write the model folder of a published system with fresh random weights, to measure its size and time')
+    .requiredOption('--preset <name>', PRESET_NAMES.join(', '))
+    .requiredOption('--out <folder>', 'the model folder')
+    .option('--seed <seed>', 'same seed, same weights', wholeFromZero, 0)
+    .addOption(new Option('--precision <type>', 'of the numbers on disk').choices(PRECISIONS).default('fp16'))
+    .action(async (options: CommonOptions & { preset: string; out: string; seed: number; precision: Precision }) => {
+      await startBackend({ backend: 'cpu' }); // keeps the numbers where they were drawn
+      await initModel({ ...options, out: userPath(options.out) }, terminalOf(options));
+    });
+
   backend(common(program.command('demo')))
     .description('draw the seven example graphs with the model that ships')
     .option('--out <folder>', 'where the pictures go', 'out/demo')
@@ -275,7 +324,18 @@ type GenerateCommandOptions = BackendOptions & {
   sampler?: string;
   guidance?: number;
   eta?: number;
+  spacing?: string;
   replay: boolean;
+};
+
+type ImportCommandLine = CommonOptions & {
+  as: ImportKind;
+  out: string;
+  vocab?: string;
+  precision?: Precision;
+  name?: string;
+  licence?: string;
+  raw: boolean;
 };
 
 type EvaluateCommandOptions = BackendOptions & {
@@ -336,6 +396,12 @@ function whole(option: string, value: number): number {
 function wholeFromOne(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('Expected a whole number from 1.');
+  return value;
+}
+
+function wholeFromZero(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('Expected a whole number from 0.');
   return value;
 }
 

@@ -74,7 +74,9 @@ export async function startApp(client: DrawingClient, request: LoadRequest): Pro
     const { model, backend } = report;
     const vocabulary = parseVocabulary(model.vocabulary);
     ready = { ...report, limits: { vocabulary, maxTriples: model.maxTriples } };
+    ui.steps.max = String(Math.max(Number(ui.steps.max), model.defaults.steps));
     ui.steps.value = String(model.defaults.steps);
+    ui.guidance.disabled = !model.guidable;
     ui.guidance.value = String(model.defaults.guidanceScale);
     for (const canvas of [ui.picture, ui.beforePicture, ...tiles.map((tile) => tile.canvas)]) {
       canvas.width = canvas.height = model.imageSize;

@@ -52,9 +52,10 @@ export function serveDrawing(port: Port<FromWorker, ToWorker>, start: StartDrawe
     try {
       const started = await start(request, (progress) => port.postMessage({ type: 'loading', progress }));
       drawer = started.drawer;
-      const { name, licence, imageSize, defaults } = drawer.manifest;
+      const { name, licence, imageSize, defaults, parts } = drawer.manifest;
       const vocabulary = vocabularyToJson(drawer.vocabulary);
-      const model = { name, licence, imageSize, defaults, vocabulary, maxTriples: drawer.maxTriples };
+      const guidable = parts.unet.nullToken ?? false;
+      const model = { name, licence, imageSize, defaults, vocabulary, maxTriples: drawer.maxTriples, guidable };
       port.postMessage({ type: 'ready', report: { backend: started.backend, model } });
       void work();
     } catch (error) {
@@ -77,11 +78,11 @@ export function serveDrawing(port: Port<FromWorker, ToWorker>, start: StartDrawe
         steps,
         guidanceScale,
         signal: controller.signal,
-        onStep: async ({ index, preview }) => {
+        onStep: async ({ index, steps: taken, preview }) => {
           const done = index + 1;
-          const progress = { done, steps, seconds: seconds() };
+          const progress = { done, steps: taken, seconds: seconds() };
           // None after the last step: the picture itself is next.
-          if (previewEvery < 1 || done % previewEvery !== 0 || done === steps) {
+          if (previewEvery < 1 || done % previewEvery !== 0 || done === taken) {
             port.postMessage({ type: 'step', job, progress });
             return;
           }

@@ -24,6 +24,7 @@ describe('createDrawingClient with serveDrawing', () => {
       name: 'fake',
       imageSize: 1,
       maxTriples: 9,
+      guidable: true,
       vocabulary: { object_name_to_idx: { sheep: 1 } },
     });
     close();
@@ -187,6 +188,7 @@ function fakeDrawer(): FakeDrawer {
       licence: 'none',
       imageSize: 1,
       defaults: { sampler: 'ddim', steps: 4, guidanceScale: 2 },
+      parts: { unet: { nullToken: true } },
     } as Drawer['manifest'],
     async generate(_, { seed = 0, steps = 1, guidanceScale = 1, signal, onStep }: GenerateOptions = {}) {
       drawer.seeds.push(seed);
@@ -203,6 +205,7 @@ function fakeDrawer(): FakeDrawer {
           width: 1,
           height: 1,
           pixels: Uint8Array.of(seed, steps, guidanceScale),
+          withoutToken: [],
           record: { seed } as Picture['record'],
         };
       } finally {

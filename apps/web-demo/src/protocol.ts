@@ -56,6 +56,8 @@ export type BackendReport = {
 export type ModelReport = Pick<ModelManifest, 'name' | 'licence' | 'imageSize' | 'defaults'> & {
   readonly vocabulary: VocabularyJson;
   readonly maxTriples: number;
+  /** Whether the model can be guided; one that was trained without a null condition cannot. */
+  readonly guidable: boolean;
 };
 
 export type StepProgress = {

@@ -17,3 +17,4 @@ export {
   type Predicate,
   type ThingCategory,
 } from './vocabulary';
+export { cocoStuffVocabulary, visualGenomeVocabulary } from './published-vocabularies';

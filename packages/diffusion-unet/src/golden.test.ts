@@ -62,92 +62,94 @@ let condition: UnetCondition;
 const times = Int32Array.from(golden.t);
 const schedule = createSchedule({ kind: 'sqrt-linear', timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 });
 
-beforeAll(async () => {
-  await setupBackend('cpu');
-  const loaded = paramsFromSafetensors(readFileSync(new URL('../fixtures/tiny.safetensors', import.meta.url)));
-  const template = initUnet(config, createRng(0));
-  params = restoreParams(template, loaded);
-  tf.dispose(loaded);
-  disposeParams(template);
-  condition = { local: tensor(golden.local), mask: tensor(golden.mask), global: tensor(golden.global) };
-});
-
-afterAll(() => disposeParams(params));
-
-describe('the network of diffusers with the same weights', () => {
-  it('puts the tokens in the same order', () => {
-    expect(prepareCondition(params.condition, config, condition, 2).tokens).toBeAllClose(golden.tokens.data, close);
+describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
+  beforeAll(async () => {
+    await setupBackend(backend);
+    const loaded = paramsFromSafetensors(readFileSync(new URL('../fixtures/tiny.safetensors', import.meta.url)));
+    const template = initUnet(config, createRng(0));
+    params = restoreParams(template, loaded);
+    tf.dispose(loaded);
+    disposeParams(template);
+    condition = { local: tensor(golden.local), mask: tensor(golden.mask), global: tensor(golden.global) };
   });
 
-  it('predicts the same', () => {
-    const y = unet(params, config, tensor(golden.noisy), tf.tensor1d(golden.t), condition);
-    expect(y).toBeAllClose(golden.predicted.data, close);
+  afterAll(() => disposeParams(params));
+
+  describe('the network of diffusers with the same weights', () => {
+    it('puts the tokens in the same order', () => {
+      expect(prepareCondition(params.condition, config, condition, 2).tokens).toBeAllClose(golden.tokens.data, close);
+    });
+
+    it('predicts the same', () => {
+      const y = unet(params, config, tensor(golden.noisy), tf.tensor1d(golden.t), condition);
+      expect(y).toBeAllClose(golden.predicted.data, close);
+    });
+
+    it('predicts the same with the padding masked', () => {
+      const masked = { ...config, maskPadding: true };
+      const y = unet(params, masked, tensor(golden.noisy), tf.tensor1d(golden.t), condition);
+      expect(y).toBeAllClose(golden.predictedMasked.data, close);
+    });
+
+    it.each(['eps', 'v'] as const)('has the same error of each item: %s', (prediction) => {
+      const batch = {
+        latents: tensor<tf.Rank.R4>(golden.latents),
+        noise: tensor<tf.Rank.R4>(golden.noise),
+        condition,
+        t: times,
+      };
+      const { loss, perSample } = diffusionLoss(params, config, schedule, batch, { prediction });
+      const expected = prediction === 'eps' ? golden.epsErrors : golden.vErrors;
+      expect(perSample).toBeAllClose(expected, close);
+      expect(loss).toBeAllClose([(expected[0]! + expected[1]!) / 2], close);
+    });
+
+    it('has the same gradients', () => {
+      const variables = toVariables(params);
+      const batch = {
+        latents: tensor<tf.Rank.R4>(golden.latents),
+        noise: tensor<tf.Rank.R4>(golden.noise),
+        condition,
+        t: times,
+      };
+      const { grads } = valueAndGrads(() => diffusionLoss(variables, config, schedule, batch).loss, variables);
+      for (const [path, expected] of Object.entries(golden.gradients)) {
+        expect(grads[path]!.shape).toEqual(expected.shape);
+        expect(grads[path]).toBeAllClose(expected.data, close);
+      }
+      disposeParams(variables);
+    });
+
+    it.each(['eps', 'v'] as const)('weighs the items by min-SNR alike: %s', (prediction) => {
+      const weights = golden.t.map((t) => minSnrWeight(schedule.alphasCumprod[t]!, 5, prediction));
+      expect(weights).toBeAllClose(golden.minSnr5[prediction], { rtol: 1e-4, atol: 0 }); // float32 schedule there
+    });
   });
 
-  it('predicts the same with the padding masked', () => {
-    const masked = { ...config, maskPadding: true };
-    const y = unet(params, masked, tensor(golden.noisy), tf.tensor1d(golden.t), condition);
-    expect(y).toBeAllClose(golden.predictedMasked.data, close);
-  });
+  describe('each block of diffusers with the same weights', () => {
+    const { modules } = golden;
 
-  it.each(['eps', 'v'] as const)('has the same error of each item: %s', (prediction) => {
-    const batch = {
-      latents: tensor<tf.Rank.R4>(golden.latents),
-      noise: tensor<tf.Rank.R4>(golden.noise),
-      condition,
-      t: times,
-    };
-    const { loss, perSample } = diffusionLoss(params, config, schedule, batch, { prediction });
-    const expected = prediction === 'eps' ? golden.epsErrors : golden.vErrors;
-    expect(perSample).toBeAllClose(expected, close);
-    expect(loss).toBeAllClose([(expected[0]! + expected[1]!) / 2], close);
-  });
+    it('residual block with time embedding that widens', () => {
+      const { input, time, output } = modules.resBlock;
+      const y = resBlock(params.inputBlocks[3]!.res!, tensor(input), tensor(time), config.groups);
+      expect(y).toBeAllClose(output.data, close);
+    });
 
-  it('has the same gradients', () => {
-    const variables = toVariables(params);
-    const batch = {
-      latents: tensor<tf.Rank.R4>(golden.latents),
-      noise: tensor<tf.Rank.R4>(golden.noise),
-      condition,
-      t: times,
-    };
-    const { grads } = valueAndGrads(() => diffusionLoss(variables, config, schedule, batch).loss, variables);
-    for (const [path, expected] of Object.entries(golden.gradients)) {
-      expect(grads[path]!.shape).toEqual(expected.shape);
-      expect(grads[path]).toBeAllClose(expected.data, close);
-    }
-    disposeParams(variables);
-  });
+    it('spatial transformer', () => {
+      const { input, output } = modules.spatialTransformer;
+      const options = { groups: config.groups, heads: 4 };
+      const y = spatialTransformer(params.inputBlocks[5]!.transformer!, tensor(input), tensor(golden.tokens), options);
+      expect(y).toBeAllClose(output.data, close);
+    });
 
-  it.each(['eps', 'v'] as const)('weighs the items by min-SNR alike: %s', (prediction) => {
-    const weights = golden.t.map((t) => minSnrWeight(schedule.alphasCumprod[t]!, 5, prediction));
-    expect(weights).toBeAllClose(golden.minSnr5[prediction], { rtol: 1e-4, atol: 0 }); // float32 schedule there
-  });
-});
+    it('downsampling pads all four sides', () => {
+      const y = downsample(params.inputBlocks[2]!.down!, tensor(modules.downsample.input));
+      expect(y).toBeAllClose(modules.downsample.output.data, close);
+    });
 
-describe('each block of diffusers with the same weights', () => {
-  const { modules } = golden;
-
-  it('residual block with time embedding that widens', () => {
-    const { input, time, output } = modules.resBlock;
-    const y = resBlock(params.inputBlocks[3]!.res!, tensor(input), tensor(time), config.groups);
-    expect(y).toBeAllClose(output.data, close);
-  });
-
-  it('spatial transformer', () => {
-    const { input, output } = modules.spatialTransformer;
-    const options = { groups: config.groups, heads: 4 };
-    const y = spatialTransformer(params.inputBlocks[5]!.transformer!, tensor(input), tensor(golden.tokens), options);
-    expect(y).toBeAllClose(output.data, close);
-  });
-
-  it('downsampling pads all four sides', () => {
-    const y = downsample(params.inputBlocks[2]!.down!, tensor(modules.downsample.input));
-    expect(y).toBeAllClose(modules.downsample.output.data, close);
-  });
-
-  it('upsampling repeats before it convolves', () => {
-    const y = upsample(params.outputBlocks[1]!.up!, tensor(modules.upsample.input));
-    expect(y).toBeAllClose(modules.upsample.output.data, close);
+    it('upsampling repeats before it convolves', () => {
+      const y = upsample(params.outputBlocks[1]!.up!, tensor(modules.upsample.input));
+      expect(y).toBeAllClose(modules.upsample.output.data, close);
+    });
   });
 });

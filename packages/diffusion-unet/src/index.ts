@@ -8,5 +8,5 @@ export {
   type DiffusionLoss,
   type DiffusionLossOptions,
 } from './loss';
-export { publishedName, unetParameterCount, unetTensors, type TensorEntry } from './tensors';
+export { publishedName, unetParameterCount, unetTensors } from './tensors';
 export { unetFlops, type UnetFlopsSize } from './flops';

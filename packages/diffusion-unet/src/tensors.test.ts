@@ -1,4 +1,4 @@
-import { countParams, createRng, disposeParams, flattenParams } from '@sgdiff/nn';
+import { countParams, createRng, disposeParams, flattenParams, shapeInLayout } from '@sgdiff/nn';
 import { setupBackend } from '@sgdiff/test-kit';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { pictureBookUnetConfig, publishedUnetConfig, type UnetConfig } from './config';
@@ -25,6 +25,71 @@ const tiny: UnetConfig = {
 
 beforeAll(() => setupBackend('cpu'));
 
+/** The released tensors in PyTorch's layout, block by block as the facts of the published system list them. */
+function releasedTensors(): Record<string, number[]> {
+  const affine = (name: string, ...weight: number[]): [string, number[]][] => [
+    [`${name}.weight`, weight],
+    [`${name}.bias`, weight.slice(0, 1)],
+  ];
+  const res = (name: string, i: number, o: number): [string, number[]][] => [
+    ...affine(`${name}.in_layers.0`, i),
+    ...affine(`${name}.in_layers.2`, o, i, 3, 3),
+    ...affine(`${name}.emb_layers.1`, o, 1024),
+    ...affine(`${name}.out_layers.0`, o),
+    ...affine(`${name}.out_layers.3`, o, o, 3, 3),
+    ...(i === o ? [] : affine(`${name}.skip_connection`, o, i, 1, 1)),
+  ];
+  const attention = (name: string, c: number, keys: number): [string, number[]][] => [
+    [`${name}.to_q.weight`, [c, c]],
+    [`${name}.to_k.weight`, [c, keys]],
+    [`${name}.to_v.weight`, [c, keys]],
+    ...affine(`${name}.to_out.0`, c, c),
+  ];
+  const transformer = (name: string, c: number): [string, number[]][] => [
+    ...affine(`${name}.norm`, c),
+    ...affine(`${name}.proj_in`, c, c, 1, 1),
+    ...attention(`${name}.transformer_blocks.0.attn1`, c, c),
+    ...attention(`${name}.transformer_blocks.0.attn2`, c, 512),
+    ...affine(`${name}.transformer_blocks.0.ff.net.0.proj`, 8 * c, c),
+    ...affine(`${name}.transformer_blocks.0.ff.net.2`, c, 4 * c),
+    ...['norm1', 'norm2', 'norm3'].flatMap((norm) => affine(`${name}.transformer_blocks.0.${norm}`, c)),
+    ...affine(`${name}.proj_out`, c, c, 1, 1),
+  ];
+  const both = (name: string, i: number, o: number): [string, number[]][] => [
+    ...res(`${name}.0`, i, o),
+    ...transformer(`${name}.1`, o),
+  ];
+  return Object.fromEntries([
+    ...affine('time_embed.0', 1024, 256),
+    ...affine('time_embed.2', 1024, 1024),
+    ...affine('context_local_mlp.0', 512, 1536),
+    ...affine('input_blocks.0.0', 256, 4, 3, 3),
+    ...both('input_blocks.1', 256, 256),
+    ...both('input_blocks.2', 256, 256),
+    ...affine('input_blocks.3.0.op', 256, 256, 3, 3),
+    ...both('input_blocks.4', 256, 512),
+    ...both('input_blocks.5', 512, 512),
+    ...affine('input_blocks.6.0.op', 512, 512, 3, 3),
+    ...both('input_blocks.7', 512, 1024),
+    ...both('input_blocks.8', 1024, 1024),
+    ...both('middle_block', 1024, 1024),
+    ...res('middle_block.2', 1024, 1024),
+    ...both('output_blocks.0', 2048, 1024),
+    ...both('output_blocks.1', 2048, 1024),
+    ...both('output_blocks.2', 1536, 1024),
+    ...affine('output_blocks.2.2.conv', 1024, 1024, 3, 3),
+    ...both('output_blocks.3', 1536, 512),
+    ...both('output_blocks.4', 1024, 512),
+    ...both('output_blocks.5', 768, 512),
+    ...affine('output_blocks.5.2.conv', 512, 512, 3, 3),
+    ...both('output_blocks.6', 768, 256),
+    ...both('output_blocks.7', 512, 256),
+    ...both('output_blocks.8', 512, 256),
+    ...affine('out.0', 256),
+    ...affine('out.2', 4, 256, 3, 3),
+  ]);
+}
+
 describe('the published network', () => {
   const entries = unetTensors(publishedUnetConfig);
   const count = (prefix: string): number =>
@@ -46,13 +111,24 @@ describe('the published network', () => {
     expect(count('outputBlocks.5.')).toBe(14_958_080);
   });
 
-  it('bears the published names, one for one', () => {
-    const names = entries.map(({ path }) => publishedName(path, publishedUnetConfig));
-    expect(new Set(names).size).toBe(628);
-    // Every form of name of reference/sgdiff.md §5.3.
-    const known =
-      /^(time_embed\.[02]\.(weight|bias)|context_local_mlp\.0\.(weight|bias)|input_blocks\.0\.0\.(weight|bias)|input_blocks\.[36]\.0\.op\.(weight|bias)|output_blocks\.[25]\.2\.conv\.(weight|bias)|out\.[02]\.(weight|bias)|(input_blocks\.\d+\.0|middle_block\.[02]|output_blocks\.\d+\.0)\.(in_layers\.[02]|emb_layers\.1|out_layers\.[03]|skip_connection)\.(weight|bias)|(input_blocks\.\d+|middle_block|output_blocks\.\d+)\.1\.(norm\.(weight|bias)|proj_(in|out)\.(weight|bias)|transformer_blocks\.0\.(attn[12]\.to_[qkv]\.weight|attn[12]\.to_out\.0\.(weight|bias)|ff\.net\.(0\.proj|2)\.(weight|bias)|norm[123]\.(weight|bias))))$/;
-    expect(names.filter((name) => name === undefined || !known.test(name))).toEqual([]);
+  it('bears the released names with the released shapes, one for one', () => {
+    const ours = entries.map(({ path, shape }) => {
+      const layout = shape.length === 4 ? 'conv' : shape.length === 2 ? 'linear' : 'same';
+      return [publishedName(path, publishedUnetConfig), shapeInLayout(shape, layout)];
+    });
+    const released = releasedTensors();
+    expect(Object.keys(released)).toHaveLength(628);
+    expect(Object.fromEntries(ours)).toEqual(released);
+    expect(new Set(ours.map(([name]) => name)).size).toBe(628);
+  });
+
+  it('has names that stay apart without their dots, as the moving averages are stored', () => {
+    const names = entries.map(({ path }) => `diffusion_model.${publishedName(path, publishedUnetConfig)}`);
+    const averaged = names.map((name) => name.replaceAll('.', ''));
+    expect(new Set(averaged).size).toBe(628);
+    expect(averaged).toContain('diffusion_modelinput_blocks10in_layers0weight');
+    // `decay` and `num_updates` stand beside them.
+    expect(averaged.filter((name) => !name.startsWith('diffusion_model'))).toEqual([]);
   });
 
   it('names what the published net lacks as such, and moves the upsampling where there is no transformer', () => {
@@ -90,10 +166,8 @@ describe('unetTensors', () => {
     ['picture-book', pictureBookUnetConfig],
   ])('lists exactly what initUnet makes: %s', (_, config) => {
     const params = initUnet(config, createRng(1));
-    const made = flattenParams(params).map(({ path, tensor }) => [path, tensor.shape]);
-    expect(Object.fromEntries(made)).toEqual(
-      Object.fromEntries(unetTensors(config).map(({ path, shape }) => [path, shape])),
-    );
+    const made = flattenParams(params).map(({ path, tensor }) => ({ path, shape: tensor.shape }));
+    expect(made).toEqual(unetTensors(config));
     expect(unetParameterCount(config)).toBe(countParams(params));
     disposeParams(params);
   });

@@ -1,14 +1,15 @@
-import type { UnetConfig } from './config';
+import type { TensorEntry } from '@sgdiff/nn';
+import { checkConfig, type UnetConfig } from './config';
 import { unetPlan, type BlockPlan, type TransformerKind } from './plan';
-
-/** One weight of a model: where it is in our tree, and its shape in our layout (convolutions HWIO, linear [in, out]). */
-export type TensorEntry = { readonly path: string; readonly shape: readonly number[] };
 
 /**
  * Every weight of the U-Net by path and shape, without making any of them: to check a file before reading it, or to
- * know a model's size. `publishedName` gives the names in the published state dict.
+ * know a model's size. The order is that of `initUnet`; `publishedName` gives the names in the published state dict.
+ *
+ * @throws UnetConfigError if the config describes no network.
  */
 export function unetTensors(config: UnetConfig): TensorEntry[] {
+  checkConfig(config);
   const { modelChannels, contextWidth, localWidth, globalWidth } = config;
   const timeWidth = 4 * modelChannels;
   const hiddenMult = config.feedForwardMult ?? 4;

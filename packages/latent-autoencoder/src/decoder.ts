@@ -18,14 +18,14 @@ import { initResample, upsample, type ResampleParams } from './resample';
 
 export type DecoderLevelParams = {
   readonly block: readonly ResBlockParams[];
-  readonly attn: readonly AttentionBlockParams[];
+  readonly attn?: readonly AttentionBlockParams[];
   /** On every level but the finest. */
   readonly upsample?: ResampleParams;
 };
 
 export type DecoderParams = {
   readonly convIn: Conv2dParams;
-  readonly mid: MiddleParams;
+  readonly mid?: MiddleParams;
   /** Stored finest first, run coarsest first. */
   readonly up: readonly DecoderLevelParams[];
   readonly normOut: NormParams;
@@ -37,16 +37,16 @@ export function initDecoder(config: AutoencoderConfig, rng: Rng): DecoderParams 
   const coarsest = widths[widths.length - 1]!;
   return {
     convIn: initConv2d(3, config.zChannels, coarsest, rng.fork('convIn')),
-    mid: initMiddle(config, coarsest, rng.fork('mid')),
+    ...((config.middle ?? 'attention') === 'none' ? {} : { mid: initMiddle(config, coarsest, rng.fork('mid')) }),
     up: widths.map((width, level) => {
       const levelRng = rng.fork('up', level);
       const inWidth = widths[level + 1] ?? coarsest;
       const blocks = Array.from({ length: decoderResBlocks(config) }, (_, i) => i);
       return {
         block: blocks.map((i) => initResBlock(i === 0 ? inWidth : width, width, levelRng.fork('block', i))),
-        attn: config.attentionLevels.includes(level)
-          ? blocks.map((i) => initAttentionBlock(width, levelRng.fork('attn', i)))
-          : [],
+        ...(config.attentionLevels.includes(level)
+          ? { attn: blocks.map((i) => initAttentionBlock(width, levelRng.fork('attn', i))) }
+          : {}),
         ...(level > 0 ? { upsample: initResample(width, levelRng.fork('upsample')) } : {}),
       };
     }),
@@ -62,18 +62,35 @@ export function initDecoder(config: AutoencoderConfig, rng: Rng): DecoderParams 
  * @returns `[B, H, W, 3]`, about [-1, 1] but not clamped. The caller disposes it.
  */
 export function decoder(params: DecoderParams, config: AutoencoderConfig, z: tf.Tensor4D): tf.Tensor4D {
+  return tf.tidy(() => decoderOutput(params, config, decoderBody(params, config, z)));
+}
+
+/** All of the decoder but its last layer: `[B, h, w, Z]` to features of the finest level. The caller disposes the result. */
+export function decoderBody(params: DecoderParams, config: AutoencoderConfig, z: tf.Tensor4D): tf.Tensor4D {
   const { groups } = config;
   return tf.tidy(() => {
-    let h = middle(params.mid, conv2d(params.convIn, z), groups);
+    let h = conv2d(params.convIn, z);
+    if (params.mid) h = middle(params.mid, h, groups);
     for (const level of [...params.up].reverse()) {
       level.block.forEach((block, i) => {
         h = resBlock(block, h, groups);
-        const attn = level.attn[i];
+        const attn = level.attn?.[i];
         if (attn) h = attentionBlock(attn, h, groups);
       });
       if (level.upsample) h = upsample(level.upsample, h); // both sides double
     }
-    h = conv2d(params.convOut, groupNormSilu(params.normOut, h, { groups, eps: NORM_EPS }));
-    return config.stem === 1 ? h : depthToSpace(h, config.stem); // [B, H, W, 3]
+    return groupNormSilu(params.normOut, h, { groups, eps: NORM_EPS }); // [B, H/stem, W/stem, C]
+  });
+}
+
+/** The last layer: features of the finest level to images `[B, H, W, 3]`. The caller disposes the result. */
+export function decoderOutput(
+  { convOut }: Pick<DecoderParams, 'convOut'>,
+  { stem }: AutoencoderConfig,
+  features: tf.Tensor4D,
+): tf.Tensor4D {
+  return tf.tidy(() => {
+    const h = conv2d(convOut, features);
+    return stem === 1 ? h : depthToSpace(h, stem);
   });
 }

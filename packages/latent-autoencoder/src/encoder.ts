@@ -18,8 +18,8 @@ import { downsample, initResample, type ResampleParams } from './resample';
 
 export type EncoderLevelParams = {
   readonly block: readonly ResBlockParams[];
-  /** One per block on levels with attention, else none. */
-  readonly attn: readonly AttentionBlockParams[];
+  /** One per block on levels with attention. */
+  readonly attn?: readonly AttentionBlockParams[];
   /** On every level but the last. */
   readonly downsample?: ResampleParams;
 };
@@ -28,7 +28,7 @@ export type EncoderParams = {
   readonly convIn: Conv2dParams;
   /** Finest level first. */
   readonly down: readonly EncoderLevelParams[];
-  readonly mid: MiddleParams;
+  readonly mid?: MiddleParams;
   readonly normOut: NormParams;
   readonly convOut: Conv2dParams;
 };
@@ -44,13 +44,13 @@ export function initEncoder(config: AutoencoderConfig, rng: Rng): EncoderParams 
       const blocks = Array.from({ length: config.numResBlocks }, (_, i) => i);
       return {
         block: blocks.map((i) => initResBlock(i === 0 ? inWidth : width, width, levelRng.fork('block', i))),
-        attn: config.attentionLevels.includes(level)
-          ? blocks.map((i) => initAttentionBlock(width, levelRng.fork('attn', i)))
-          : [],
+        ...(config.attentionLevels.includes(level)
+          ? { attn: blocks.map((i) => initAttentionBlock(width, levelRng.fork('attn', i))) }
+          : {}),
         ...(level < widths.length - 1 ? { downsample: initResample(width, levelRng.fork('downsample')) } : {}),
       };
     }),
-    mid: initMiddle(config, coarsest, rng.fork('mid')),
+    ...((config.middle ?? 'attention') === 'none' ? {} : { mid: initMiddle(config, coarsest, rng.fork('mid')) }),
     normOut: initGroupNorm(coarsest),
     convOut: initConv2d(3, coarsest, config.zChannels, rng.fork('convOut')),
   };
@@ -69,12 +69,12 @@ export function encoder(params: EncoderParams, config: AutoencoderConfig, images
     for (const level of params.down) {
       level.block.forEach((block, i) => {
         h = resBlock(block, h, groups);
-        const attn = level.attn[i];
+        const attn = level.attn?.[i];
         if (attn) h = attentionBlock(attn, h, groups);
       });
       if (level.downsample) h = downsample(level.downsample, h); // both sides halve
     }
-    h = middle(params.mid, h, groups);
+    if (params.mid) h = middle(params.mid, h, groups);
     return conv2d(params.convOut, groupNormSilu(params.normOut, h, { groups, eps: NORM_EPS })); // [B, h, w, Z]
   });
 }

@@ -43,74 +43,76 @@ const tensor = ({ shape, data }: Plain): tf.Tensor4D => tf.tensor(data, shape);
 
 let params: AutoencoderParams;
 
-beforeAll(async () => {
-  await setupBackend('cpu');
-  const loaded = paramsFromSafetensors(readFileSync(new URL('../fixtures/tiny.safetensors', import.meta.url)));
-  const template = initAutoencoder(config, createRng(0));
-  params = restoreParams(template, loaded);
-  tf.dispose(loaded);
-  disposeParams(template);
-});
-
-afterAll(() => disposeParams(params));
-
-describe('the model of diffusers with the same weights', () => {
-  it('gives the same latents', () => {
-    expect(encode(params, config, tensor(golden.images))).toBeAllClose(golden.latents.data, close);
+describe.each(['cpu', 'wasm'] as const)('on %s', (backend) => {
+  beforeAll(async () => {
+    await setupBackend(backend);
+    const loaded = paramsFromSafetensors(readFileSync(new URL('../fixtures/tiny.safetensors', import.meta.url)));
+    const template = initAutoencoder(config, createRng(0));
+    params = restoreParams(template, loaded);
+    tf.dispose(loaded);
+    disposeParams(template);
   });
 
-  it('chooses the same codes', () => {
-    const { zQ, indices } = quantize(params, tensor(golden.latents));
-    expect(Array.from(indices.dataSync())).toEqual(golden.indices);
-    expect(zQ).toBeAllClose(golden.quantized.data, close);
+  afterAll(() => disposeParams(params));
+
+  describe('the model of diffusers with the same weights', () => {
+    it('gives the same latents', () => {
+      expect(encode(params, config, tensor(golden.images))).toBeAllClose(golden.latents.data, close);
+    });
+
+    it('chooses the same codes', () => {
+      const { zQ, indices } = quantize(params, tensor(golden.latents));
+      expect(Array.from(indices.dataSync())).toEqual(golden.indices);
+      expect(zQ).toBeAllClose(golden.quantized.data, close);
+    });
+
+    it('decodes to the same images, from latents and from indices', () => {
+      const [B, h, w] = golden.latents.shape;
+      expect(decode(params, config, tensor(golden.latents))).toBeAllClose(golden.decoded.data, close);
+      const indices = tf.tensor3d(golden.indices, [B, h, w], 'int32');
+      expect(decodeIndices(params, config, indices)).toBeAllClose(golden.decoded.data, close);
+    });
+
+    it('has the same loss', () => {
+      const { loss, codebook } = autoencoderLoss(params, config, tensor(golden.images));
+      expect(loss).toBeAllClose([golden.loss], close);
+      expect(codebook).toBeAllClose([golden.codebookLoss], close);
+    });
+
+    it.each(['paper', 'legacy'] as const)('has the same gradients on both sides of the quantiser: %s form', (form) => {
+      const variables = toVariables(params);
+      const images = tensor(golden.images);
+      const options = { legacy: form === 'legacy' };
+      const { grads } = valueAndGrads(() => autoencoderLoss(variables, config, images, options).loss, variables);
+      for (const [path, expected] of Object.entries(golden.gradients[form])) {
+        expect(grads[path]!.shape).toEqual(expected.shape);
+        expect(grads[path]).toBeAllClose(expected.data, close);
+      }
+      disposeParams(variables);
+    });
   });
 
-  it('decodes to the same images, from latents and from indices', () => {
-    const [B, h, w] = golden.latents.shape;
-    expect(decode(params, config, tensor(golden.latents))).toBeAllClose(golden.decoded.data, close);
-    const indices = tf.tensor3d(golden.indices, [B, h, w], 'int32');
-    expect(decodeIndices(params, config, indices)).toBeAllClose(golden.decoded.data, close);
-  });
+  describe('each block of diffusers with the same weights', () => {
+    const { modules } = golden;
 
-  it('has the same loss', () => {
-    const { loss, codebook } = autoencoderLoss(params, config, tensor(golden.images));
-    expect(loss).toBeAllClose([golden.loss], close);
-    expect(codebook).toBeAllClose([golden.codebookLoss], close);
-  });
+    it('residual block that widens', () => {
+      const y = resBlock(params.encoder.down[1]!.block[0]!, tensor(modules.resBlock.input), config.groups);
+      expect(y).toBeAllClose(modules.resBlock.output.data, close);
+    });
 
-  it.each(['paper', 'legacy'] as const)('has the same gradients on both sides of the quantiser: %s form', (form) => {
-    const variables = toVariables(params);
-    const images = tensor(golden.images);
-    const options = { legacy: form === 'legacy' };
-    const { grads } = valueAndGrads(() => autoencoderLoss(variables, config, images, options).loss, variables);
-    for (const [path, expected] of Object.entries(golden.gradients[form])) {
-      expect(grads[path]!.shape).toEqual(expected.shape);
-      expect(grads[path]).toBeAllClose(expected.data, close);
-    }
-    disposeParams(variables);
-  });
-});
+    it('attention block', () => {
+      const y = attentionBlock(params.encoder.mid!.attn1!, tensor(modules.attentionBlock.input), config.groups);
+      expect(y).toBeAllClose(modules.attentionBlock.output.data, close);
+    });
 
-describe('each block of diffusers with the same weights', () => {
-  const { modules } = golden;
+    it('downsampling pads the bottom and the right only', () => {
+      const y = downsample(params.encoder.down[0]!.downsample!, tensor(modules.downsample.input));
+      expect(y).toBeAllClose(modules.downsample.output.data, close);
+    });
 
-  it('residual block that widens', () => {
-    const y = resBlock(params.encoder.down[1]!.block[0]!, tensor(modules.resBlock.input), config.groups);
-    expect(y).toBeAllClose(modules.resBlock.output.data, close);
-  });
-
-  it('attention block', () => {
-    const y = attentionBlock(params.encoder.mid.attn1!, tensor(modules.attentionBlock.input), config.groups);
-    expect(y).toBeAllClose(modules.attentionBlock.output.data, close);
-  });
-
-  it('downsampling pads the bottom and the right only', () => {
-    const y = downsample(params.encoder.down[0]!.downsample!, tensor(modules.downsample.input));
-    expect(y).toBeAllClose(modules.downsample.output.data, close);
-  });
-
-  it('upsampling repeats before it convolves', () => {
-    const y = upsample(params.decoder.up[1]!.upsample!, tensor(modules.upsample.input));
-    expect(y).toBeAllClose(modules.upsample.output.data, close);
+    it('upsampling repeats before it convolves', () => {
+      const y = upsample(params.decoder.up[1]!.upsample!, tensor(modules.upsample.input));
+      expect(y).toBeAllClose(modules.upsample.output.data, close);
+    });
   });
 });

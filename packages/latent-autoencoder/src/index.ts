@@ -19,5 +19,5 @@ export {
 export { autoencoderLoss, type AutoencoderLoss, type AutoencoderLossOptions } from './loss';
 export { CodebookError, codebookFromLatents, codebookPerplexity, countCodes, restartDeadCodes } from './codebook';
 export { latentScale, LatentStatisticsError, type LatentStatistics } from './latent-statistics';
-export { autoencoderParameterCount, autoencoderTensors, publishedName, type TensorEntry } from './tensors';
+export { autoencoderParameterCount, autoencoderTensors, publishedName } from './tensors';
 export { autoencoderFlops, type AutoencoderFlops } from './flops';

@@ -40,9 +40,9 @@ export type AutoencoderLoss = {
 };
 
 /**
- * Training loss of the autoencoder without a discriminator: pixel error, optional edge error, codebook terms.
+ * Training loss of the autoencoder alone: pixel error, optional edge error, codebook terms.
  *
- * The published model adds a perceptual and an adversarial term; both need networks that are not part of this project.
+ * The published model adds a perceptual and an adversarial term: `firstStageGradients` in `./train`.
  *
  * @param images `[B, H, W, 3]` in [-1, 1].
  * @returns The loss, its terms and what was computed on the way. The caller disposes all of it.
@@ -55,32 +55,48 @@ export function autoencoderLoss(
   images: tf.Tensor4D,
   options: AutoencoderLossOptions = {},
 ): AutoencoderLoss {
-  const { l1 = 1, l2 = 0, edge = 0, codebook = 1, beta = 0.25, legacy = false } = options;
   return tf.tidy(() => {
-    const latents = encode(params, config, images); // [B, h, w, D]
-    const { zQ, indices } = quantize(params, latents);
+    const { latents, zQ, indices, codebook } = encodeToCodes(params, config, images, options);
     const decoded = decodeQuantized(params, config, zQ); // [B, H, W, 3]
-    const codes = lookUpCodes(params, indices, config.embedDim); // [B, h, w, D]
-    const codebookLoss = quantizationLoss(
-      latents,
-      codes,
-      legacy ? { codebook: beta, commitment: 1 } : { codebook: 1, commitment: beta },
-    );
-    const difference = tf.sub(decoded, images) as tf.Tensor4D; // [B, H, W, 3]
-    const absolute = tf.mean(tf.abs(difference)) as tf.Scalar;
-    let reconstruction = tf.mul(absolute, l1) as tf.Scalar;
-    if (l2 !== 0) reconstruction = tf.add(reconstruction, tf.mul(tf.mean(tf.square(difference)), l2));
-    if (edge !== 0) reconstruction = tf.add(reconstruction, tf.mul(edgeError(difference), edge));
+    const { reconstruction, l1 } = reconstructionError(decoded, images, options);
     return {
-      loss: tf.add(reconstruction, tf.mul(codebookLoss, codebook)) as tf.Scalar,
+      loss: tf.add(reconstruction, tf.mul(codebook, options.codebook ?? 1)) as tf.Scalar,
       reconstruction,
-      codebook: codebookLoss,
-      l1: absolute,
+      codebook,
+      l1,
       indices,
       latents,
       images: decoded,
     };
   });
+}
+
+/** The first half of a training step: latents, codes `[B, h, w, D]` to decode, and the codebook terms before their weight. */
+export function encodeToCodes(
+  params: AutoencoderParams,
+  config: AutoencoderConfig,
+  images: tf.Tensor4D,
+  { beta = 0.25, legacy = false }: AutoencoderLossOptions,
+): { latents: tf.Tensor4D; zQ: tf.Tensor4D; indices: tf.Tensor3D; codebook: tf.Scalar } {
+  const latents = encode(params, config, images); // [B, h, w, D]
+  const { zQ, indices } = quantize(params, latents);
+  const codes = lookUpCodes(params, indices, config.embedDim); // [B, h, w, D]
+  const strength = legacy ? { codebook: beta, commitment: 1 } : { codebook: 1, commitment: beta };
+  return { latents, zQ, indices, codebook: quantizationLoss(latents, codes, strength) };
+}
+
+/** Weighted pixel and edge terms, and the mean absolute error whatever its weight. */
+export function reconstructionError(
+  decoded: tf.Tensor4D,
+  images: tf.Tensor4D,
+  { l1 = 1, l2 = 0, edge = 0 }: AutoencoderLossOptions,
+): { reconstruction: tf.Scalar; l1: tf.Scalar } {
+  const difference = tf.sub(decoded, images) as tf.Tensor4D; // [B, H, W, 3]
+  const absolute = tf.mean(tf.abs(difference)) as tf.Scalar;
+  let reconstruction = tf.mul(absolute, l1) as tf.Scalar;
+  if (l2 !== 0) reconstruction = tf.add(reconstruction, tf.mul(tf.mean(tf.square(difference)), l2));
+  if (edge !== 0) reconstruction = tf.add(reconstruction, tf.mul(edgeError(difference), edge));
+  return { reconstruction, l1: absolute };
 }
 
 /** Mean absolute difference between neighbours, over columns and over rows, of the error image `[B, H, W, 3]`. */

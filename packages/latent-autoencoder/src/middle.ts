@@ -5,28 +5,24 @@ import { attentionBlock, initAttentionBlock, type AttentionBlockParams } from '.
 import type { AutoencoderConfig } from './config';
 import { initResBlock, resBlock, type ResBlockParams } from './res-block';
 
-/** Weights between the coarsest level and the latents; empty for `middle: 'none'`. */
+/** Weights between the coarsest level and the latents. */
 export type MiddleParams = {
-  readonly block1?: ResBlockParams;
+  readonly block1: ResBlockParams;
   readonly attn1?: AttentionBlockParams;
-  readonly block2?: ResBlockParams;
+  readonly block2: ResBlockParams;
 };
 
 export function initMiddle(config: AutoencoderConfig, channels: number, rng: Rng): MiddleParams {
-  const kind = config.middle ?? 'attention';
-  if (kind === 'none') return {};
   return {
     block1: initResBlock(channels, channels, rng.fork('block1')),
-    ...(kind === 'attention' ? { attn1: initAttentionBlock(channels, rng.fork('attn1')) } : {}),
+    ...((config.middle ?? 'attention') === 'attention' ? { attn1: initAttentionBlock(channels, rng.fork('attn1')) } : {}),
     block2: initResBlock(channels, channels, rng.fork('block2')),
   };
 }
 
-/** Block, attention, block, as far as they exist: `[B, h, w, C]` to the same shape. Runs inside the caller's tidy. */
+/** Block, attention if there is one, block: `[B, h, w, C]` to the same shape. Runs inside the caller's tidy. */
 export function middle(params: MiddleParams, x: tf.Tensor4D, groups: number): tf.Tensor4D {
-  let h = x;
-  if (params.block1) h = resBlock(params.block1, h, groups);
+  let h = resBlock(params.block1, x, groups);
   if (params.attn1) h = attentionBlock(params.attn1, h, groups);
-  if (params.block2) h = resBlock(params.block2, h, groups);
-  return h;
+  return resBlock(params.block2, h, groups);
 }

@@ -1,7 +1,5 @@
-import { codeWidth, decoderResBlocks, levelWidths, type AutoencoderConfig } from './config';
-
-/** One weight of a model: where it is in our tree, and its shape in our layout (convolutions HWIO). */
-export type TensorEntry = { readonly path: string; readonly shape: readonly number[] };
+import type { TensorEntry } from '@sgdiff/nn';
+import { checkConfig, codeWidth, decoderResBlocks, levelWidths, type AutoencoderConfig } from './config';
 
 /**
  * Every weight of the autoencoder by path and shape, without making any of them: to check a file before reading it,
@@ -10,6 +8,7 @@ export type TensorEntry = { readonly path: string; readonly shape: readonly numb
  * The order is the published state dict's; `publishedName` gives the names.
  */
 export function autoencoderTensors(config: AutoencoderConfig): TensorEntry[] {
+  checkConfig(config);
   const widths = levelWidths(config);
   const coarsest = widths[widths.length - 1]!;
   const pixels = config.imageChannels * config.stem ** 2;

@@ -1,4 +1,10 @@
-import { pictureBookEncoderConfig, type SgEncoderConfig, type SgEncoderWords } from '@sgdiff/sg-encoder';
+import {
+  pictureBookEncoderConfig,
+  publishedSgEncoderConfig,
+  type SgEncoderConfig,
+  type SgEncoderWords,
+} from '@sgdiff/sg-encoder';
+import { clipVitB32Config } from './clip-image-encoder';
 import type { ReconstructionConfig } from './reconstruction';
 import { pictureBookImageEncoderConfig, type SmallImageEncoderConfig } from './small-image-encoder';
 
@@ -10,7 +16,16 @@ export type PretrainConfig = {
   /** Side of the square images in pixels. */
   readonly imageSize: number;
   /** The image encoder's local tokens: a grid, row-major, that divides the image evenly, and their width W. */
-  readonly tokens: { readonly rows: number; readonly columns: number; readonly width: number };
+  readonly tokens: {
+    readonly rows: number;
+    readonly columns: number;
+    readonly width: number;
+    /**
+     * Whether a token of the whole image (CLIP's class token) stands before the grid. It is rebuilt where any pixel of its
+     * image is hidden; it has no pixels, so `target` must be `features`. Default `false`.
+     */
+    readonly classToken?: boolean;
+  };
   /**
    * What the hidden places are rebuilt as. `pixels`: the hidden pixels themselves, a target that does not move and so
    * cannot collapse, for an image encoder in training. `features`: the image encoder's tokens of the whole image,
@@ -43,5 +58,27 @@ export function pictureBookPretrainConfig(words: SgEncoderWords, { imageSize = 6
     maskedShare: 0.25,
     maskedWeight: 1,
     hardNegatives: false,
+  };
+}
+
+/**
+ * Pre-training as published: the graph encoder of the released weights against a frozen CLIP ViT-B/32, whose 50 tokens
+ * are rebuilt. Its `imageEncoder` is `frozenImageEncoder` around `clipImageEncoder` with `local: 'mlp'`.
+ *
+ * `maskProbability` is what was meant: the published code hides a box in 4 draws of 5, `__image__` too, and so everything.
+ */
+export function publishedPretrainConfig(words: SgEncoderWords): PretrainConfig {
+  const clip = clipVitB32Config;
+  const side = clip.imageSize / clip.patchSize;
+  return {
+    encoder: { ...publishedSgEncoderConfig(words), logitScale: false }, // pre-training has its own
+    image: null,
+    imageSize: clip.imageSize,
+    tokens: { rows: side, columns: side, width: clip.width, classToken: true },
+    target: 'features',
+    reconstruction: { heads: 8, innerWidth: 512, hiddenWidth: 3072 },
+    maskProbability: 0.2,
+    maskedShare: 1,
+    maskedWeight: 1,
   };
 }

@@ -1,8 +1,24 @@
-export { pictureBookPretrainConfig } from './config';
+export {
+  checkClipVisionConfig,
+  clipImageEncoder,
+  clipTokens,
+  clipVitB32Config,
+  initClipImageEncoder,
+} from './clip-image-encoder';
+export type {
+  ClipImageEncoderOptions,
+  ClipImageEncoderParams,
+  ClipLayerParams,
+  ClipVisionConfig,
+} from './clip-image-encoder';
+export { clipForm, clipSource, clipTensors, isOtherClipTensor } from './clip-tensors';
+export type { ClipForm } from './clip-tensors';
+export { pictureBookPretrainConfig, publishedPretrainConfig } from './config';
 export type { PretrainConfig } from './config';
 export { boundedLogitScale, contrastiveLoss, INITIAL_LOGIT_SCALE, MAX_LOGIT_SCALE, unitRows } from './contrastive';
 export { PretrainError } from './errors';
 export type { PretrainErrorCode } from './errors';
+export { frozenImageEncoder } from './frozen-image-encoder';
 export { contradictGraphs, OPPOSITE_PREDICATES, oppositeIndices } from './hard-negatives';
 export { objectMasks, rasterizeBoxes, selectObjects } from './object-masks';
 export type { ImageBoxes } from './object-masks';
@@ -16,6 +32,7 @@ export type {
   ReconstructionSizes,
   TransformerBlockParams,
 } from './reconstruction';
+export { resizeImages } from './resize-images';
 export { retrieval } from './retrieval';
 export type { Recall, Retrieval } from './retrieval';
 export { initSmallImageEncoder, pictureBookImageEncoderConfig, smallImageEncoder } from './small-image-encoder';

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
+  countParams,
   createAdamW,
   createRng,
   disposeParams,
@@ -9,10 +10,14 @@ import {
   mapParams,
   toVariables,
   type LinearParams,
+  type Rng,
 } from '@sgdiff/nn';
 import { createVocabulary, packGraphs, type SceneGraph } from '@sgdiff/sg-schema';
 import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
 import {
+  clipImageEncoder,
+  frozenImageEncoder,
+  initClipImageEncoder,
   initPretrain,
   initPretrainWith,
   oppositeIndices,
@@ -22,6 +27,8 @@ import {
   PretrainError,
   pretrainGradients,
   pretrainLoss,
+  publishedPretrainConfig,
+  type ClipVisionConfig,
   type ImageEncoder,
   type PretrainBatch,
   type PretrainConfig,
@@ -73,6 +80,29 @@ function makeBatch(): PretrainBatch {
     packed: packGraphs(graphs, vocabulary, { maxTriples: 12 }),
     boxes: graphs.map((graph) => graph.boxes!),
   };
+}
+
+/** A CLIP of 16 px that knows nothing, and a config for it. */
+function tinyClip(local: 'mlp' | 'patches') {
+  const clip: ClipVisionConfig = {
+    imageSize: 16,
+    patchSize: 8,
+    width: 8,
+    layers: 1,
+    heads: 2,
+    mlpWidth: 12,
+    outputWidth: 6,
+    activation: 'quick-gelu',
+  };
+  const clipParams = initClipImageEncoder(clip, createRng('clip'));
+  const clipConfig: PretrainConfig = {
+    ...config,
+    image: null,
+    target: 'features',
+    tokens: { rows: 2, columns: 2, width: 8, classToken: true },
+  };
+  const imageEncoder = frozenImageEncoder((images) => clipImageEncoder(clipParams, clip, images, { local }));
+  return { clipParams, clipConfig, imageEncoder };
 }
 
 describe.each(['cpu', 'wasm'] as const)('pretrainGradients on %s', (backend) => {
@@ -196,6 +226,82 @@ describe('pretrainLoss', () => {
     disposeParams(start);
   });
 
+  it('trains against a frozen CLIP by the features of all its tokens, the class token too', async () => {
+    const { clipParams, clipConfig, imageEncoder } = tinyClip('mlp');
+    let encodings = 0;
+    const counted: ImageEncoder = (images) => {
+      encodings++;
+      return imageEncoder(images);
+    };
+    const start = initPretrainWith(clipConfig, {}, createRng(1));
+    const params = toVariables(start);
+    const batch = makeBatch();
+    await expectNoLeak(() => pretrainGradients(params, clipConfig, batch, createRng(2), { imageEncoder: counted }));
+    expect(encodings).toBe(2); // whole and masked; the target is the tokens of the whole
+    const out = pretrainGradients(params, clipConfig, batch, createRng(2), { imageEncoder });
+    expect(params.reconstruction.position.weight.shape).toEqual([5, 8]); // 2 x 2 patches and the class token
+    expect(Object.keys(out.grads)).toEqual(flattenParams(params).map(({ path }) => path));
+    for (const [path, grad] of Object.entries(out.grads)) {
+      expect(Math.max(...(await grad.data()).map(Math.abs)), path).toBeGreaterThan(1e-9);
+    }
+    tf.dispose([out.loss, out.contrastive, out.masked, ...Object.values(out.grads), batch.images]);
+    for (const tree of [params, start, clipParams]) disposeParams(tree);
+  });
+
+  it('rebuilds the class token where anything is hidden, and the patches that are', async () => {
+    // The guess is 0 everywhere, so the error is the mean square of the tokens that count: each token holds its number.
+    const clipConfig: PretrainConfig = {
+      ...config,
+      image: null,
+      target: 'features',
+      tokens: { ...config.tokens, classToken: true },
+      maskProbability: 1,
+    };
+    const start = initPretrainWith(clipConfig, {}, createRng(1));
+    const params = {
+      ...start,
+      reconstruction: mapParams(start.reconstruction, (t) => tf.zerosLike(t)),
+    };
+    const numbered: ImageEncoder = (images) => {
+      const B = images.shape[0];
+      const tokens = tf.mul(tf.reshape(tf.tensor1d([1, 2, 4, 8, 16]), [1, 5, 1]), tf.ones([B, 5, 8])) as tf.Tensor3D;
+      return { local: tokens, global: tf.ones([B, 6]) };
+    };
+    const batch = makeBatch();
+    const masked = async (boxes: PretrainBatch['boxes']): Promise<number> => {
+      const out = pretrainLoss(params, clipConfig, { ...batch, boxes }, createRng(1), { imageEncoder: numbered });
+      const result = await value(out.masked);
+      tf.dispose([out.loss, out.contrastive, out.masked]);
+      return result;
+    };
+    const none = [null, null];
+    expect(await masked([none, none, none])).toBe(0);
+    // The lower left patch of the first image: class token 1 and patch number 8, over two tokens.
+    expect(await masked([[[0, 0.6, 0.2, 0.9], null], none, none])).toBeCloseTo((1 + 64) / 2, 4);
+    // And all of the third image.
+    const all = 1 + 4 + 16 + 64 + 256;
+    expect(await masked([[[0, 0.6, 0.2, 0.9], null], none, [[0, 0, 1, 1], null]])).toBeCloseTo((1 + 64 + all) / 7, 4);
+    batch.images.dispose();
+    disposeParams(params.reconstruction);
+    disposeParams(start);
+  });
+
+  it('refuses an image encoder of other widths than the config says', async () => {
+    const { clipParams, clipConfig, imageEncoder } = tinyClip('patches');
+    const params = initPretrainWith(clipConfig, {}, createRng(1));
+    const batch = makeBatch();
+    const loss = (wrong: Partial<PretrainConfig>) => () =>
+      pretrainLoss(params, { ...clipConfig, ...wrong }, batch, createRng(1), { imageEncoder });
+    await expectNoLeak(loss({}), {
+      throws: 'pretrainLoss: expected image local tokens of shape [3, 5, 8], received [3, 4, 8].',
+    });
+    await expectNoLeak(loss({ encoder: { ...config.encoder, globalWidth: 7 } }), {
+      throws: 'pretrainLoss: expected image global vectors of shape [3, 7], received [3, 6].',
+    });
+    batch.images.dispose();
+    for (const tree of [params, clipParams]) disposeParams(tree);
+  });
+
   it('makes a hard negative cost something', async () => {
     const params = initPretrain(config, createRng(1));
     const batch = makeBatch();
@@ -253,6 +359,12 @@ describe('initPretrain', () => {
       'initPretrain: expected graph and image encoder to share one globalWidth, received 7 and 6.',
     ],
     [
+      'pixels as the target of a token that has none',
+      { ...config, tokens: { ...config.tokens, classToken: true } },
+      'initPretrain: expected config.target "features" with a class token, which has no pixels, received "pixels". ' +
+        'Use local tokens without it, or the target "features".',
+    ],
+    [
       'an empty masked share',
       { ...config, maskedShare: 0 },
       'initPretrain: expected config.maskedShare in (0, 1], received 0. To switch the masked loss off, set maskedWeight 0.',
@@ -268,6 +380,24 @@ describe('initPretrain', () => {
     disposeParams(made);
   });
 });
+
+describe('the published pre-training', () => {
+  beforeAll(() => setupBackend('cpu'));
+
+  it('has the published sizes: 50 tokens, a block of 11,023,104 weights, an encoder of 13,241,856', () => {
+    const published = publishedPretrainConfig({ objectCount: 179, predicateCount: 46 });
+    const params = initPretrainWith(published, {}, zeroRng);
+    expect(countParams(params.reconstruction.block)).toBe(11_023_104);
+    expect(params.reconstruction.position.weight.shape).toEqual([50, 768]);
+    // Ours besides: the mark of hidden tokens, the positions, the layer behind the block.
+    expect(countParams(params.reconstruction)).toBe(11_023_104 + 768 + 50 * 768 + 768 * 768 + 768);
+    expect(countParams(params.encoder) + params.logitScale.size).toBe(13_241_857);
+    disposeParams(params);
+  });
+});
+
+/** Leaves arrays at zero, which is quicker. */
+const zeroRng: Rng = { ...createRng(), fork: () => zeroRng, fillNormal: (out) => out, fillUniform: (out) => out };
 
 describe('training on wasm', () => {
   beforeAll(() => setupBackend('wasm'));

@@ -1,4 +1,5 @@
-// Shapes: B batch, K its masked part, S image side, P image tokens, T graph tokens, E width of the target, G global width.
+// Shapes: B batch, K its masked part, S image side, P image tokens (one per patch, one more with a class token), W their width,
+// T graph tokens, E width of the target, G global width.
 import * as tf from '@tensorflow/tfjs-core';
 import { expectShape, valueAndGrads, type ParamTree, type Rng } from '@sgdiff/nn';
 import { encodeSceneGraphs, initSgEncoder, type SgEncoderParams } from '@sgdiff/sg-encoder';
@@ -6,6 +7,7 @@ import type { PackedGraphs } from '@sgdiff/sg-schema';
 import type { PretrainConfig } from './config';
 import { contrastiveLoss, INITIAL_LOGIT_SCALE } from './contrastive';
 import { PretrainError } from './errors';
+import { withoutGradient } from './frozen-image-encoder';
 import { contradictGraphs } from './hard-negatives';
 import { objectMasks, type ImageBoxes } from './object-masks';
 import { patchify } from './patches';
@@ -38,7 +40,10 @@ export type PretrainBatch = {
 
 /** What only some need. */
 export type PretrainLossOptions = {
-  /** Image encoder in the place of the small one. If it is to be trained, its weights are `params.image`. */
+  /**
+   * Image encoder in the place of the small one. If it is to be trained, its weights are `params.image`; if not, it is best
+   * a `frozenImageEncoder`.
+   */
   readonly imageEncoder?: ImageEncoder;
   /** From `oppositeIndices(vocabulary)`: lets hard negatives turn predicates round as well as rename objects. */
   readonly opposites?: Int32Array;
@@ -78,7 +83,7 @@ export function initPretrainWith<Image extends ParamTree>(
   checkConfig(config);
   const { tokens } = config;
   const sizes = {
-    tokens: tokens.rows * tokens.columns,
+    tokens: tokenCount(config),
     tokenWidth: tokens.width,
     contextWidth: 3 * config.encoder.width,
     targetWidth: config.target === 'pixels' ? patchPixels(config) * 3 : tokens.width,
@@ -100,7 +105,8 @@ export function initPretrainWith<Image extends ParamTree>(
  * is masked in the cross-attention.
  *
  * @param rng Decides which objects are hidden: fork it by step.
- * @throws PretrainError if the lists of the batch do not have one entry per image; ShapeError for images of another size.
+ * @throws PretrainError if the lists of the batch do not have one entry per image; ShapeError for images of another size or an
+ *   image encoder of other widths than the config's.
  * @see arXiv:2211.11138, section 3.1, equations 3 to 5.
  */
 export function pretrainLoss<Image extends ParamTree>(
@@ -118,6 +124,11 @@ export function pretrainLoss<Image extends ParamTree>(
   return tf.tidy(() => {
     const graphs = encodeSceneGraphs(params.encoder, config.encoder, packed);
     const whole = encodeImages(images);
+    expectShape(
+      'pretrainLoss',
+      { 'image global vectors': whole.global },
+      { 'image global vectors': [packed.batch, config.encoder.globalWidth] },
+    );
     const hard = config.hardNegatives
       ? encodeSceneGraphs(
           params.encoder,
@@ -134,6 +145,7 @@ export function pretrainLoss<Image extends ParamTree>(
     const pixelMask = objectMasks(boxes.slice(0, K), config.maskProbability, rng.fork('mask'), S, S);
     const masked = maskedLoss(params, config, encodeImages, {
       images: tf.slice(images, [0, 0, 0, 0], [K, S, S, 3]),
+      wholeLocal: whole.local,
       pixelMask,
       local: tf.slice(graphs.local, [0, 0, 0], [K, graphs.local.shape[1], graphs.local.shape[2]]),
       mask: tf.slice(graphs.mask, [0, 0], [K, graphs.mask.shape[1]]),
@@ -175,6 +187,7 @@ function maskedLoss<Image extends ParamTree>(
   encodeImages: ImageEncoder,
   part: {
     readonly images: tf.Tensor4D; // [K, S, S, 3]
+    readonly wholeLocal: tf.Tensor3D; // [B, P, W], tokens of all images of the batch, with nothing hidden
     readonly pixelMask: Float32Array; // [K, S, S]
     readonly local: tf.Tensor3D; // [K, T, 3D]
     readonly mask: tf.Tensor2D; // [K, T]
@@ -182,20 +195,24 @@ function maskedLoss<Image extends ParamTree>(
 ): tf.Scalar {
   const { imageSize: S, tokens, target } = config;
   const { rows, columns, width: W } = tokens;
-  const [K, P, pixels] = [part.images.shape[0], rows * columns, patchPixels(config)];
+  const [K, P, pixels] = [part.images.shape[0], tokenCount(config), patchPixels(config)];
   const hiddenPixels = tf.tensor4d(part.pixelMask, [K, S, S, 1]);
-  const hiddenInPatch = patchify(hiddenPixels, rows, columns); // [K, P, pixels]
-  const hiddenPatches = tf.max(hiddenInPatch, 2) as tf.Tensor2D; // [K, P]
+  const hiddenInPatch = patchify(hiddenPixels, rows, columns); // [K, rows columns, pixels]
+  const hiddenPatches = tf.max(hiddenInPatch, 2) as tf.Tensor2D; // [K, rows columns]
+  // The token of the whole image has lost something wherever any patch has.
+  const hidden = tokens.classToken
+    ? tf.concat([tf.max<tf.Tensor2D>(hiddenPatches, 1, true), hiddenPatches], 1)
+    : hiddenPatches; // [K, P]
   const visible = tf.mul(part.images, tf.sub(1, hiddenPixels)) as tf.Tensor4D; // hidden pixels become 0, mid-grey
   const seen = encodeImages(visible).local;
   expectShape('pretrainLoss', { 'image local tokens': seen }, { 'image local tokens': [K, P, W] });
-  const guess = reconstruct(params.reconstruction, config.reconstruction, seen, hiddenPatches, part.local, part.mask);
+  const guess = reconstruct(params.reconstruction, config.reconstruction, seen, hidden, part.local, part.mask);
   if (target === 'pixels') {
     const truth = tf.reshape(patchify(part.images, rows, columns), [K, P, pixels, 3]);
     return weightedSquaredError(tf.reshape(guess, [K, P, pixels, 3]), truth, tf.expandDims(hiddenInPatch, -1));
   }
-  const truth = withoutGradient(() => encodeImages(part.images).local);
-  return weightedSquaredError(guess, truth, tf.expandDims(hiddenPatches, -1));
+  const truth = withoutGradient(() => tf.slice(part.wholeLocal, [0, 0, 0], [K, P, W]));
+  return weightedSquaredError(guess, truth, tf.expandDims(hidden, -1));
 }
 
 /** Mean of the squared error where `weights` (last axis 1) is 1; 0 where it is 1 nowhere. */
@@ -203,15 +220,6 @@ function weightedSquaredError(guess: tf.Tensor, truth: tf.Tensor, weights: tf.Te
   const channels = guess.shape[guess.rank - 1]!;
   const error = tf.sum(tf.mul(tf.square(tf.sub(guess, truth)), weights));
   return tf.div(error, tf.maximum(tf.mul(tf.sum(weights), channels), 1)) as tf.Scalar;
-}
-
-/** Result of `f` as a constant: what runs inside a custom gradient is not recorded. */
-function withoutGradient(f: () => tf.Tensor3D): tf.Tensor3D {
-  const constant = tf.customGrad((anchor) => ({
-    value: f(),
-    gradFunc: () => tf.zerosLike(anchor as tf.Tensor),
-  }));
-  return constant(tf.scalar(0)) as tf.Tensor3D;
 }
 
 function ownEncoder(image: ParamTree, config: PretrainConfig): ImageEncoder {
@@ -229,11 +237,23 @@ function patchPixels({ imageSize, tokens }: PretrainConfig): number {
   return (imageSize / tokens.rows) * (imageSize / tokens.columns);
 }
 
+/** How many tokens P the image encoder has. */
+function tokenCount({ tokens }: PretrainConfig): number {
+  return tokens.rows * tokens.columns + (tokens.classToken ? 1 : 0);
+}
+
 function checkConfig(config: PretrainConfig): void {
-  const { imageSize, tokens, maskedShare } = config;
+  const { imageSize, tokens, target, maskedShare } = config;
   if (!Number.isInteger(imageSize / tokens.rows) || !Number.isInteger(imageSize / tokens.columns)) {
     throw new PretrainError(
       `initPretrain: expected a token grid that divides ${imageSize} px evenly, received ${tokens.rows} x ${tokens.columns}.`,
+      { code: 'invalid_config' },
+    );
+  }
+  if (tokens.classToken && target === 'pixels') {
+    throw new PretrainError(
+      `initPretrain: expected config.target "features" with a class token, which has no pixels, received "pixels". ` +
+        'Use local tokens without it, or the target "features".',
       { code: 'invalid_config' },
     );
   }

@@ -26,5 +26,12 @@ it.each(examples.map((code, i) => ({ number: i + 1, code })))(
       expect(printed).toEqual([[{ entities: [true, false, true], relations: [false, true] }], [0.5, 0.75, 0]]);
     }
     if (number === 3) expect([printed[0][0], printed[1][0]]).toBeAllClose([1, 2], { rtol: 1e-12 });
+    if (number === 4) {
+      expect(printed[0].slice(0, 2)).toEqual([
+        [2, 2048],
+        [2, 1008],
+      ]);
+      expect(printed[0][2]).toBeCloseTo(1, 5);
+    }
   },
 );

@@ -46,3 +46,8 @@ export {
   type FeatureStatistics,
 } from './feature-statistics';
 export { inceptionScore, type InceptionScore, type RowMatrix } from './inception-score';
+export { inceptionFeatures, type InceptionFeatures, type InceptionOptions } from './inception/inception';
+export { foldInception, type InceptionNetwork } from './inception/fold';
+export { initInception, type BatchNormParams, type ConvNormParams, type InceptionParams } from './inception/params';
+export { inceptionSource, inceptionTensors, isInceptionExtra } from './inception/tensors';
+export { resizeForInception } from './inception/resize';

@@ -20,7 +20,12 @@ export type Conv2dParams = { readonly weight: tf.Tensor4D; readonly bias?: tf.Te
 export type Padding =
   'same' | 'valid' | { readonly top: number; readonly bottom: number; readonly left: number; readonly right: number };
 
-export type Conv2dOptions = { readonly stride?: number; readonly padding?: Padding };
+export type Conv2dOptions = {
+  readonly stride?: number;
+  readonly padding?: Padding;
+  /** The weights are not trained: their gradient, a third of all work, is left out. */
+  readonly frozen?: boolean;
+};
 
 type Sides = { readonly top: number; readonly bottom: number; readonly left: number; readonly right: number };
 
@@ -47,7 +52,7 @@ export function initConv2d(
  * @throws ShapeError if the channels of `x` do not fit the weights, no window fits into it, or the stride is not a whole number from 1.
  */
 export function conv2d(params: Conv2dParams, x: tf.Tensor4D, options: Conv2dOptions = {}): tf.Tensor4D {
-  const { stride = 1, padding = 'same' } = options;
+  const { stride = 1, padding = 'same', frozen = false } = options;
   const { weight, bias } = params;
   const [kh, kw, C] = weight.shape;
   if (x.rank !== 4 || x.shape[3] !== C) {
@@ -62,7 +67,7 @@ export function conv2d(params: Conv2dParams, x: tf.Tensor4D, options: Conv2dOpti
   expectAlive('conv2d', { x, weight, bias });
   return tf.tidy(() => {
     const unpadded = sides.top + sides.bottom + sides.left + sides.right === 0;
-    if (kh === 1 && kw === 1 && stride === 1 && unpadded) {
+    if (kh === 1 && kw === 1 && stride === 1 && unpadded && !frozen) {
       return affine('conv2d', x, weight, bias) as tf.Tensor4D; // a 1x1 convolution is a product of matrices
     }
     if (tf.getBackend() === 'tensorflow') {
@@ -73,7 +78,7 @@ export function conv2d(params: Conv2dParams, x: tf.Tensor4D, options: Conv2dOpti
           : tf.conv2d(tf.pad(x, explicitPadding(sides)), weight, stride, 'valid'); // [B, h, w, K]
       return bias ? tf.add(y, bias) : y;
     }
-    return ownConv2d(x, weight, bias, stride, sides);
+    return frozen ? frozenConv2d(x, weight, bias, stride, sides) : ownConv2d(x, weight, bias, stride, sides);
   });
 }
 
@@ -105,6 +110,27 @@ export function ownConv2d(
       if (bias) grads.push(sumRows(tf.reshape(dy, [-1, dy.shape[3]])));
       return grads;
     },
+  );
+}
+
+/** The same with a gradient for x alone. */
+function frozenConv2d(
+  x: tf.Tensor4D,
+  weight: tf.Tensor4D,
+  bias: tf.Tensor1D | undefined,
+  stride: number,
+  sides: Sides,
+): tf.Tensor4D {
+  const kernels = convKernels(weight.shape, stride);
+  const { shape } = x;
+  return withGradient<tf.Tensor4D>(
+    'conv2d',
+    { x },
+    (save) => {
+      save([weight]);
+      return kernels.forward(x, weight, bias, stride, sides); // [B, h, w, K]
+    },
+    (dy, saved) => [kernels.inputGradient(dy, saved[0] as tf.Tensor4D, shape, stride, sides)],
   );
 }
 

@@ -13,6 +13,8 @@ export {
   flattenParams,
   mapParams,
   restoreParams,
+  treeFromPaths,
+  expectTensors,
   countParams,
   disposeParams,
   cloneParams,
@@ -48,5 +50,11 @@ export {
   decodeSafetensors,
   paramsToSafetensors,
   paramsFromSafetensors,
+  toTensor,
 } from './safetensors';
+export { openSafetensors, type ByteSource } from './safetensors-file';
+export { encodeSafetensorsHeader } from './safetensors-header';
+export { streamSafetensors, type StreamedTensor } from './safetensors-stream';
 export { type KernelThreads, startKernelThreads, kernelThreads } from './wasm/threads';
+export { fromLayout, shapeInLayout } from './tensor-source';
+export type { SourceLayout, StateDict, StoredDtype, TensorEntry, TensorSource } from './tensor-source';

@@ -1,6 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { CheckpointError } from './errors';
 import { fromFloat16, toFloat16 } from './float16';
+import {
+  DTYPE_BYTES,
+  encodeSafetensorsHeader,
+  formatError,
+  headerJsonBytes,
+  parseSafetensorsHeader,
+  sizeOf,
+} from './safetensors-header';
+import type { StoredDtype } from './tensor-source';
 import { flattenParams, type ParamTree } from './tree';
 
 /** One array of a safetensors file. F16 data are the raw half-precision bits. */
@@ -9,8 +17,9 @@ export type SafeTensor =
   | { readonly dtype: 'F16'; readonly shape: readonly number[]; readonly data: Uint16Array }
   | { readonly dtype: 'I32'; readonly shape: readonly number[]; readonly data: Int32Array };
 
-const BYTES = { F32: 4, F16: 2, I32: 4 } as const;
-const ARRAYS = { F32: Float32Array, F16: Uint16Array, I32: Int32Array } as const;
+/** The types whose values can become a tensor, and the arrays that hold them. */
+export const TYPES = ['F32', 'F16', 'I32'] as const satisfies readonly StoredDtype[];
+export const ARRAYS = { F32: Float32Array, F16: Uint16Array, I32: Int32Array } as const;
 
 /**
  * The bytes of a safetensors file.
@@ -22,26 +31,20 @@ export function encodeSafetensors(
   tensors: Readonly<Record<string, SafeTensor>>,
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array {
-  const header: Record<string, unknown> = {};
-  if (metadata) header.__metadata__ = metadata;
   // Wide types first, so that every array starts at a multiple of its element size.
-  const entries = Object.entries(tensors).sort(([, a], [, b]) => BYTES[b.dtype] - BYTES[a.dtype]);
-  let end = 0;
-  for (const [name, { dtype, shape, data }] of entries) {
+  const entries = Object.entries(tensors)
+    .map(([name, tensor]) => ({ name, ...tensor }))
+    .sort((a, b) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype]);
+  for (const { name, shape, data } of entries) {
     if (data.length !== sizeOf(shape)) {
       throw formatError(`encodeSafetensors: "${name}" has ${data.length} values, expected [${shape.join(', ')}].`);
     }
-    header[name] = { dtype, shape, data_offsets: [end, end + data.byteLength] };
-    end += data.byteLength;
   }
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  const headerSize = Math.ceil(json.length / 8) * 8;
-  const bytes = new Uint8Array(8 + headerSize + end);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerSize), true);
-  bytes.fill(0x20, 8 + json.length, 8 + headerSize); // the format pads with spaces
-  bytes.set(json, 8);
-  let at = 8 + headerSize;
-  for (const [, { data }] of entries) {
+  const header = encodeSafetensorsHeader(entries, metadata);
+  const bytes = new Uint8Array(entries.reduce((sum, { data }) => sum + data.byteLength, header.length));
+  bytes.set(header);
+  let at = header.length;
+  for (const { data } of entries) {
     bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
     at += data.byteLength;
   }
@@ -57,12 +60,15 @@ export function decodeSafetensors(bytes: Uint8Array): {
   tensors: Record<string, SafeTensor>;
   metadata: Record<string, string>;
 } {
-  const header = parseHeader(bytes);
+  const where = 'decodeSafetensors';
+  const dataStart = 8 + headerJsonBytes(where, bytes.subarray(0, 8), bytes.length);
+  const json = bytes.subarray(8, dataStart);
+  const { entries, metadata } = parseSafetensorsHeader(where, json, TYPES, bytes.length - dataStart);
   const tensors: Record<string, SafeTensor> = {};
-  let metadata: Record<string, string> = {};
-  for (const [name, value] of Object.entries(header.entries)) {
-    if (name === '__metadata__') metadata = parseMetadata(value);
-    else tensors[name] = parseTensor(name, value, bytes, header.dataStart);
+  for (const { name, dtype, shape, from, to } of entries) {
+    // Not bytes.slice: on a Node Buffer that is a view of the whole file.
+    const copy = new Uint8Array(bytes.subarray(dataStart + from, dataStart + to)).buffer;
+    tensors[name] = { dtype, shape, data: new ARRAYS[dtype as (typeof TYPES)[number]](copy) } as SafeTensor;
   }
   return { tensors, metadata };
 }
@@ -91,70 +97,12 @@ export async function paramsToSafetensors(
 export function paramsFromSafetensors(bytes: Uint8Array): Record<string, tf.Tensor> {
   const { tensors } = decodeSafetensors(bytes);
   const record: Record<string, tf.Tensor> = {};
-  for (const [name, tensor] of Object.entries(tensors)) {
-    const shape = [...tensor.shape];
-    if (tensor.dtype === 'I32') record[name] = tf.tensor(tensor.data, shape, 'int32');
-    else record[name] = tf.tensor(tensor.dtype === 'F16' ? fromFloat16(tensor.data) : tensor.data, shape, 'float32');
-  }
+  for (const [name, tensor] of Object.entries(tensors)) record[name] = toTensor(tensor);
   return record;
 }
 
-function parseHeader(bytes: Uint8Array): { entries: object; dataStart: number } {
-  if (bytes.length < 8) throw formatError(`decodeSafetensors: expected at least 8 bytes, received ${bytes.length}.`);
-  const size = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
-  const dataStart = 8 + Number(size);
-  if (dataStart > bytes.length) {
-    throw formatError(
-      `decodeSafetensors: the header says ${size} bytes but the file has ${bytes.length}. Is it cut off, or another format?`,
-    );
-  }
-  try {
-    const entries: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, dataStart)));
-    if (entries === null || typeof entries !== 'object' || Array.isArray(entries)) throw new Error('not an object');
-    return { entries, dataStart };
-  } catch (cause) {
-    throw formatError('decodeSafetensors: expected a JSON object as header. Is the file of another format?', cause);
-  }
-}
-
-function parseMetadata(value: unknown): Record<string, string> {
-  if (value === null || typeof value !== 'object' || Object.values(value).some((text) => typeof text !== 'string')) {
-    throw formatError('decodeSafetensors: expected __metadata__ to map strings to strings.');
-  }
-  return value as Record<string, string>;
-}
-
-function parseTensor(name: string, value: unknown, bytes: Uint8Array, dataStart: number): SafeTensor {
-  const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
-  if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'I32') {
-    throw formatError(
-      `decodeSafetensors: "${name}" has type ${String(dtype)}, expected F32, F16 or I32. Convert it first.`,
-    );
-  }
-  if (!isSizes(shape) || !isSizes(offsets) || offsets.length !== 2) {
-    throw formatError(`decodeSafetensors: "${name}" has no valid shape and data_offsets.`);
-  }
-  const [from, to] = offsets as [number, number];
-  const length = sizeOf(shape);
-  if (to - from !== length * BYTES[dtype] || dataStart + to > bytes.length) {
-    throw formatError(
-      `decodeSafetensors: "${name}" of shape [${shape.join(', ')}] expected ${length * BYTES[dtype]} bytes at ` +
-        `[${from}, ${to}], the file holds ${bytes.length - dataStart}. Is it cut off?`,
-    );
-  }
-  // Not bytes.slice: on a Node Buffer that is a view of the whole file.
-  const copy = new Uint8Array(bytes.subarray(dataStart + from, dataStart + to)).buffer;
-  return { dtype, shape, data: new ARRAYS[dtype](copy) } as SafeTensor;
-}
-
-function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
-}
-
-function sizeOf(shape: readonly number[]): number {
-  return shape.reduce((product, n) => product * n, 1);
-}
-
-function formatError(message: string, cause?: unknown): CheckpointError {
-  return new CheckpointError(message, { code: 'format' }, { cause });
+/** One array of a file as a tensor; half precision becomes float32. The caller disposes it. */
+export function toTensor({ dtype, shape, data }: SafeTensor): tf.Tensor {
+  if (dtype === 'I32') return tf.tensor(data, [...shape], 'int32');
+  return tf.tensor(dtype === 'F16' ? fromFloat16(data) : data, [...shape], 'float32');
 }

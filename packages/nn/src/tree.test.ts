@@ -12,6 +12,7 @@ import {
   type ParamTree,
   restoreParams,
   toVariables,
+  treeFromPaths,
 } from './index';
 
 beforeAll(() => setupBackend('cpu'));
@@ -121,5 +122,38 @@ describe('toVariables, cloneParams, disposeParams', () => {
     disposeParams(variables);
     disposeParams(variables); // twice without harm
     disposeParams(tree);
+  });
+});
+
+describe('treeFromPaths', () => {
+  const pairs = (tree: ParamTree): [string, tf.Tensor][] => flattenParams(tree).map(({ path, tensor }) => [path, tensor]);
+  const hasEmpty = (shape: Form): boolean =>
+    typeof shape !== 'number' && (Object.keys(shape).length === 0 || Object.values(shape).some(hasEmpty));
+
+  it('brings back every tree without empty branches, whatever the order of its paths', () => {
+    fc.assert(
+      fc.property(
+        form.filter((shape) => typeof shape !== 'number' && !hasEmpty(shape)),
+        fc.boolean(),
+        (shape, backwards) => {
+          const tree = grow(shape);
+          const paths = pairs(tree);
+          const back = treeFromPaths(backwards ? paths.reverse() : paths);
+          expect(back).toEqual(tree);
+          disposeParams(tree);
+        },
+      ),
+    );
+  });
+
+  it('refuses paths that make no tree', () => {
+    const weight = tf.scalar(1);
+    const build = (...paths: string[]) => () => treeFromPaths(paths.map((path) => [path, weight] as const));
+    const AGAIN = 'Is it a file of another kind of weights?';
+    expect(build('a', 'a.b')).toThrow(`treeFromPaths: "a.b" goes on where another weight ends. ${AGAIN}`);
+    expect(build('a.b', 'a')).toThrow(`treeFromPaths: "a" stands for two weights. ${AGAIN}`);
+    expect(build('a.0', 'a.2')).toThrow(`treeFromPaths: "a" is a list of 2 with the index 2. ${AGAIN}`);
+    expect(build('a.0', 'a.00')).toThrow(CheckpointError);
+    weight.dispose();
   });
 });

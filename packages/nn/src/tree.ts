@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { CheckpointError } from './errors';
+import type { TensorEntry } from './tensor-source';
 
 /** Weights as a plain tree. The key path (`down.0.conv1.weight`) is the name in the checkpoint. */
 export type ParamTree = tf.Tensor | { readonly [key: string]: ParamTree } | readonly ParamTree[];
@@ -37,27 +38,76 @@ export function mapParams<T extends ParamTree>(tree: T, f: (tensor: tf.Tensor, p
  * @throws CheckpointError listing every missing, unexpected and misshapen name; nothing is left in memory.
  */
 export function restoreParams<T extends ParamTree>(template: T, byPath: Readonly<Record<string, tf.Tensor>>): T {
-  const expected = flattenParams(template);
-  const names = new Set(expected.map((entry) => entry.path));
-  const missing = expected.filter(({ path }) => !Object.hasOwn(byPath, path)).map(({ path }) => path);
-  const unexpected = Object.keys(byPath).filter((path) => !names.has(path));
-  const misshapen = expected.flatMap(({ path, tensor }) => {
-    const found = Object.hasOwn(byPath, path) ? byPath[path] : undefined;
-    if (found === undefined || found.shape.join() === tensor.shape.join()) return [];
-    return [`"${path}" is [${found.shape.join(', ')}] in the file but [${tensor.shape.join(', ')}] in the model`];
-  });
-  if (missing.length + unexpected.length + misshapen.length > 0) {
-    const parts = [
-      missing.length > 0 ? `missing: ${quoted(missing)}` : '',
-      unexpected.length > 0 ? `unexpected: ${quoted(unexpected)}` : '',
-      misshapen.length > 0 ? `misshapen: ${misshapen.join(', ')}` : '',
-    ].filter((part) => part !== '');
-    throw new CheckpointError(
-      `restoreParams: the weights do not fit the model. ${parts.join('; ')}. Were they made with another config?`,
-      { code: 'mismatch', missing, unexpected, misshapen },
-    );
-  }
+  expectTensors(
+    'restoreParams',
+    flattenParams(template).map(({ path, tensor }) => ({ path, shape: tensor.shape })),
+    Object.entries(byPath).map(([path, { shape }]) => ({ path, shape })),
+  );
   return mapParams(template, (_, path) => tf.clone(byPath[path]!));
+}
+
+/**
+ * Holds the tensors that were found against those of a model.
+ *
+ * @param where Name of the calling function, for the message.
+ * @throws CheckpointError listing every missing, unexpected and misshapen name.
+ */
+export function expectTensors(where: string, expected: readonly TensorEntry[], found: readonly TensorEntry[]): void {
+  const shapes = new Map(found.map(({ path, shape }) => [path, shape]));
+  const names = new Set(expected.map(({ path }) => path));
+  const missing = expected.filter(({ path }) => !shapes.has(path)).map(({ path }) => path);
+  const unexpected = found.filter(({ path }) => !names.has(path)).map(({ path }) => path);
+  const misshapen = expected.flatMap(({ path, shape }) => {
+    const received = shapes.get(path);
+    if (received === undefined || received.join() === shape.join()) return [];
+    return [`"${path}" is [${received.join(', ')}] in the file but [${shape.join(', ')}] in the model`];
+  });
+  if (missing.length + unexpected.length + misshapen.length === 0) return;
+  const parts = [
+    missing.length > 0 ? `missing: ${quoted(missing)}` : '',
+    unexpected.length > 0 ? `unexpected: ${quoted(unexpected)}` : '',
+    misshapen.length > 0 ? `misshapen: ${misshapen.join(', ')}` : '',
+  ].filter((part) => part !== '');
+  throw new CheckpointError(
+    `${where}: the weights do not fit the model. ${parts.join('; ')}. Were they made with another config?`,
+    { code: 'mismatch', missing, unexpected, misshapen },
+  );
+}
+
+/**
+ * The tree whose paths these are: `down.0.weight` is the `weight` of the first entry of the list `down`. A tree without empty
+ * lists comes back from its `flattenParams`.
+ *
+ * @param tensors Go over into the tree.
+ * @throws CheckpointError if a path is part of another, or a list has a gap; disposes nothing then.
+ */
+export function treeFromPaths<T extends ParamTree>(tensors: Iterable<readonly [path: string, tensor: tf.Tensor]>): T {
+  type Branch = Map<string, Branch | tf.Tensor>;
+  const root: Branch = new Map();
+  const invalid = (path: string, why: string): CheckpointError =>
+    new CheckpointError(`treeFromPaths: "${path}" ${why}. Is it a file of another kind of weights?`, { code: 'format' });
+  for (const [path, tensor] of tensors) {
+    const keys = path.split('.');
+    let branch = root;
+    for (const key of keys.slice(0, -1)) {
+      const next = branch.get(key) ?? (new Map() as Branch);
+      if (next instanceof tf.Tensor) throw invalid(path, 'goes on where another weight ends');
+      branch.set(key, next);
+      branch = next;
+    }
+    if (branch.has(keys.at(-1)!)) throw invalid(path, 'stands for two weights');
+    branch.set(keys.at(-1)!, tensor);
+  }
+  const build = (branch: Branch | tf.Tensor, path: string): ParamTree => {
+    if (branch instanceof tf.Tensor) return branch;
+    const grown = [...branch].map(([key, child]) => [key, build(child, path === '' ? key : `${path}.${key}`)] as const);
+    if (!grown.every(([key]) => /^\d+$/.test(key))) return Object.fromEntries(grown);
+    const list: ParamTree[] = [];
+    for (const [key, child] of grown) list[Number(key)] = child;
+    if (list.length !== grown.length) throw invalid(path, `is a list of ${grown.length} with the index ${list.length - 1}`);
+    return list;
+  };
+  return build(root, '') as T;
 }
 
 /** How many numbers the tree holds. */

@@ -5,7 +5,6 @@ import {
   denoiserFromModel,
   initialNoise,
   perItemNoise,
-  samplingSigmas,
   type Prediction,
   type SamplingStep,
   type Schedule,
@@ -14,6 +13,7 @@ import { encodeSceneGraphs, type SgEncoderConfig, type SgEncoderParams } from '@
 import { packGraphs, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
 import * as tf from '@tensorflow/tfjs-core';
 import { runSampler, type SamplerName } from './samplers';
+import { DEFAULT_SPACING, sigmasOf, type SpacingName } from './spacings';
 
 /** The parts that turn graphs into latents. */
 export type LatentDrawer = {
@@ -30,6 +30,8 @@ export type DrawSettings = {
   readonly seeds: readonly number[];
   readonly sampler: SamplerName;
   readonly steps: number;
+  /** Default 'trailing'. With 'published' the result keeps the little noise that published SGDiff decodes with it. */
+  readonly spacing?: SpacingName;
   /** 1 draws without guidance (and with half the work). Any other needs a U-Net with a null token. */
   readonly guidanceScale: number;
   /** Noise of DDIM, 0 (none) to 1. */
@@ -52,8 +54,9 @@ export async function drawLatents(
   settings: DrawSettings,
 ): Promise<tf.Tensor4D> {
   const { schedule, latentShape } = drawer;
-  const { sampler, steps, guidanceScale, seeds, eta, signal, onStep } = settings;
-  const sigmas = samplingSigmas(schedule, steps);
+  const { sampler, steps, spacing = DEFAULT_SPACING, guidanceScale, seeds, eta, signal, onStep } = settings;
+  const sigmas = sigmasOf(schedule, spacing, steps);
+  const sigmaEnd = sigmas.at(-1)!;
   const noise = perItemNoise(seeds);
   const guided = guidanceScale !== 1;
   const { condition, keep, xT } = tf.tidy(() => ({
@@ -65,12 +68,18 @@ export async function drawLatents(
       unet(drawer.unet.params, drawer.unet.config, x, t, condition, keep ? { keep } : {});
     const plain = denoiserFromModel(model, schedule, drawer.prediction);
     const denoiser = guided ? classifierFreeGuidance(plain, { guidanceScale }) : plain;
-    return await runSampler(sampler, denoiser, xT, sigmas, {
+    const x = await runSampler(sampler, denoiser, xT, sigmas, {
       noise,
+      keepNoise: sigmaEnd > 0,
       ...(eta === undefined ? {} : { eta }),
       ...(signal ? { signal } : {}),
       ...(onStep ? { onStep } : {}),
     });
+    if (sigmaEnd === 0) return x;
+    // A sampler's x is x0 + sigma * eps. What is left of the noise belongs to variance-preserving latents, as published.
+    const z = tf.mul<tf.Tensor4D>(x, 1 / Math.sqrt(1 + sigmaEnd ** 2));
+    x.dispose();
+    return z;
   } finally {
     tf.dispose([condition, xT, ...(keep ? [keep] : [])]);
   }
@@ -86,12 +95,14 @@ function encodeCondition(
   graphs: readonly SceneGraph[],
   guided: boolean,
 ): { readonly condition: UnetCondition; readonly keep?: tf.Tensor1D } {
-  const { maxTriples } = encoder.config;
-  const opposites = guided ? graphs.map((graph) => graph.negative ?? graph) : [];
-  const packed = packGraphs([...graphs, ...opposites], vocabulary, {
-    maxTriples,
-    // A network that attends to the padding must always see the same amount of it, whatever else is in the batch.
-    ...(unet.config.maskPadding ? {} : { tripleSlots: maxTriples }),
+  const { maxTriples, overflow } = encoder.config;
+  const inputs = [...graphs, ...(guided ? graphs.map((graph) => graph.negative ?? graph) : [])]; // N of them
+  // With overflow 'first' all triples are packed, and the encoder makes tokens of the first `maxTriples`.
+  const room = overflow === 'first' ? Math.max(maxTriples, ...inputs.map(tripleCount)) : maxTriples;
+  const packed = packGraphs(inputs, vocabulary, {
+    maxTriples: room,
+    // A network that attends to the padding must always see `maxTriples` tokens, whatever else is in the batch.
+    ...(unet.config.maskPadding ? {} : { tripleSlots: room }),
   });
   const { local, mask, global } = encodeSceneGraphs(encoder.params, encoder.config, packed); // [N, T, 3D], [N, T], [N, G]
   const condition = { local, mask, global };
@@ -100,4 +111,9 @@ function encodeCondition(
     condition,
     keep: tf.tensor1d([...graphs.map(() => 1), ...graphs.map(({ negative }) => (negative ? 1 : 0))]),
   };
+}
+
+/** Triples of a graph, with one `__in_image__` for each object. */
+function tripleCount({ objects, relationships }: SceneGraph): number {
+  return relationships.length + objects.length;
 }

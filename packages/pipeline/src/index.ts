@@ -2,9 +2,21 @@ export { ModelError, RequestError, type ModelErrorCode } from './errors';
 export { memorySource, missing, urlSource, type ModelSource } from './model-source';
 export { DRAWING_FILES, MODEL_FORMAT, parseManifest, type ModelFile, type ModelManifest } from './manifest';
 export { isSampler, requireSampler, SAMPLERS, type SamplerName } from './samplers';
+export { requireSpacing, SPACINGS, type SpacingName } from './spacings';
 export { drawLatents, type DrawSettings, type LatentDrawer } from './draw-latents';
 export { parseRecord, type RequestRecord } from './record';
-export { loadModelWeights, loadPipeline, readModelFile } from './load';
+export { loadPipeline, type LoadOptions } from './load';
+export { readModelFile } from './model-files';
+export {
+  loadPart,
+  parsePartManifest,
+  PART_KINDS,
+  partFile,
+  type LoadedPart,
+  type PartKind,
+  type PartManifest,
+} from './part';
+export { loadModelWeights, loadWeights, type WeightsOptions } from './weights';
 export {
   type GenerateBatchOptions,
   type GenerateOptions,

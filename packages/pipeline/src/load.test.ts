@@ -1,10 +1,11 @@
 import { encodeSafetensors, createRng, initLinear } from '@sgdiff/nn';
 import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadModelWeights, loadPipeline } from './load';
+import { loadPipeline } from './load';
 import { parseManifest } from './manifest';
-import { memorySource, urlSource } from './model-source';
+import { memorySource, urlSource, type ModelSource } from './model-source';
 import { encodeJson, sha256, tinyManifest, tinyModel, withManifest, type ModelFiles } from './testing/tiny-model';
+import { loadModelWeights } from './weights';
 
 let files: ModelFiles;
 beforeAll(async () => {
@@ -130,7 +131,7 @@ describe('loadPipeline', () => {
       'an unknown default sampler',
       manifest({ defaults: { ...defaults, sampler: 'euler' } }),
       'invalid_manifest',
-      `models/tiny/model.json: defaults.sampler: expected one of dpm-solver++2m, ddim, ddpm, received "euler". ${AGAIN}`,
+      `models/tiny/model.json: defaults.sampler: expected one of dpm-solver++2m, ddim, ddpm, plms, received "euler". ${AGAIN}`,
     ],
     [
       'more default steps than the schedule has',
@@ -143,6 +144,32 @@ describe('loadPipeline', () => {
       manifest({ defaults: { ...defaults, guidanceScale: -1 } }),
       'invalid_manifest',
       `models/tiny/model.json: defaults.guidanceScale: expected a number from 0, received -1. ${AGAIN}`,
+    ],
+    [
+      'a default eta above 1',
+      manifest({ defaults: { ...defaults, sampler: 'ddim', eta: 2 } }),
+      'invalid_manifest',
+      `models/tiny/model.json: defaults.eta: expected a number from 0 to 1, received 2. ${AGAIN}`,
+    ],
+    [
+      'a default eta for a sampler that has none',
+      manifest({ defaults: { ...defaults, sampler: 'plms', eta: 1 } }),
+      'invalid_manifest',
+      `models/tiny/model.json: defaults.eta: expected 0 with sampler "plms", received 1. ${AGAIN}`,
+    ],
+    [
+      'an unknown default spacing',
+      manifest({ defaults: { ...defaults, spacing: 'karras' } }),
+      'invalid_manifest',
+      `models/tiny/model.json: defaults.spacing: expected one of trailing, leading, linspace, published, received "karras". ${AGAIN}`,
+    ],
+    [
+      'default steps with which published spacing ends past the schedule',
+      manifest({ defaults: { ...defaults, spacing: 'published', steps: 7 } }),
+      'invalid_manifest',
+      'models/tiny/model.json: defaults.steps: expected a number of steps for published spacing (publishedTimesteps: expected a ' +
+        'number of steps whose timesteps end within the schedule, received 7: the last would be 50, and the schedule ends at 49. ' +
+        `Take 6 (which takes 7) or 8 (which takes 9)), received 7. ${AGAIN}`,
     ],
     [
       'a missing part',
@@ -225,13 +252,13 @@ describe('loadPipeline', () => {
       'weights of another part',
       () => withManifest({ ...files, 'unet.safetensors': files['encoder.safetensors'] }),
       'weights_mismatch',
-      /^Model file models\/tiny\/unet\.safetensors does not fit model\.json: restoreParams: .*missing: "timeEmbed\.in\.weight".*unexpected: "objectEmbedding\.weight"/,
+      /^Model file models\/tiny\/unet\.safetensors does not fit model\.json: loadWeights: .*missing: "timeEmbed\.in\.weight".*unexpected: "objectEmbedding\.weight"/,
     ],
     [
       'weights of another width',
       manifest({ parts: { ...parts, encoder: { ...parts.encoder, hiddenWidth: 7 } } }),
       'weights_mismatch',
-      'Model file models/tiny/encoder.safetensors does not fit model.json: restoreParams: the weights do not fit the model. misshapen: ' +
+      'Model file models/tiny/encoder.safetensors does not fit model.json: loadWeights: the weights do not fit the model. misshapen: ' +
         '"layers.0.triple.up.weight" is [12, 6] in the file but [12, 7] in the model, "layers.0.triple.up.bias" is [6] in the file but [7] ' +
         'in the model, "layers.0.triple.down.weight" is [6, 12] in the file but [7, 12] in the model, "layers.0.node.up.weight" is [4, 6] in ' +
         'the file but [4, 7] in the model, "layers.0.node.up.bias" is [6] in the file but [7] in the model, "layers.0.node.down.weight" is ' +
@@ -241,7 +268,7 @@ describe('loadPipeline', () => {
       'weights that are not safetensors',
       () => withManifest({ ...files, 'unet.safetensors': text('not weights at all') }),
       'weights_mismatch',
-      /^Model file models\/tiny\/unet\.safetensors does not fit model\.json: decodeSafetensors: the header says \d+ bytes but the file has 18\. Is it cut off, or another format\?$/,
+      /^Model file models\/tiny\/unet\.safetensors does not fit model\.json: streamSafetensors: expected a header of at most 100000000 bytes, received \d+\. Is it another format\?$/,
     ],
   ];
   it.each(refused)('refuses %s', async (_, changed, code, message) => {
@@ -249,6 +276,71 @@ describe('loadPipeline', () => {
     await expectNoLeak(() =>
       expect(run()).rejects.toMatchObject({ name: 'ModelError', code, message: match(message) }),
     );
+  });
+});
+
+describe('a model that comes in pieces', () => {
+  /** The folder as a stream of small chunks; `change` may spoil a file on its way. */
+  const trickling = (change: (file: string, bytes: Uint8Array) => Uint8Array = (_, bytes) => bytes) => {
+    const whole = memorySource('models/tiny', files);
+    const streamed: string[] = [];
+    const source: ModelSource = {
+      ...whole,
+      async *stream(file) {
+        streamed.push(file);
+        const bytes = change(file, await whole.read(file));
+        for (let at = 0; at < bytes.length; at += 1000) yield bytes.slice(at, at + 1000);
+      },
+    };
+    return { source, streamed };
+  };
+
+  it('streams the weights, and says how far it is', async () => {
+    const { source, streamed } = trickling();
+    const seen: { loadedBytes: number; totalBytes: number }[] = [];
+    const pipeline = await loadPipeline(source, { onProgress: (progress) => seen.push(progress) });
+    pipeline.dispose();
+    const weights = ['encoder.safetensors', 'autoencoder.safetensors', 'unet.safetensors'];
+    expect(streamed).toEqual(weights);
+    const totalBytes = weights.reduce((sum, file) => sum + files[file]!.length, 0);
+    expect(new Set(seen.map((progress) => progress.totalBytes))).toEqual(new Set([totalBytes]));
+    const loaded = seen.map((progress) => progress.loadedBytes);
+    expect(loaded).toEqual([...loaded].sort((a, b) => a - b));
+    expect(loaded.at(-1)).toBeGreaterThan(totalBytes - 50_000); // all but the header of the last file
+    expect(loaded.at(-1)).toBeLessThanOrEqual(totalBytes);
+  });
+
+  it.each([
+    ['one flipped bit in the last tensor', (bytes: Uint8Array) => bytes.fill(bytes.at(-1)! ^ 1, -1)],
+    ['a cut in the middle', (bytes: Uint8Array) => bytes.subarray(0, bytes.length / 2)],
+    ['a cut in the header', (bytes: Uint8Array) => bytes.subarray(0, 40)],
+    ['nothing at all', () => new Uint8Array(0)],
+    ['more than there should be', (bytes: Uint8Array) => Uint8Array.of(...bytes, 0)],
+    ['a header of another length', (bytes: Uint8Array) => bytes.fill(bytes[0]! + 8, 0, 1)],
+  ])('calls a file with %s altered, and frees what had come', async (_, spoil) => {
+    const { source } = trickling((file, bytes) => (file === 'unet.safetensors' ? spoil(bytes.slice()) : bytes));
+    const run = (): Promise<unknown> => loadPipeline(source);
+    await expectNoLeak(() => expect(run()).rejects.toMatchObject({ code: 'altered_file', file: 'unet.safetensors' }));
+  });
+
+  it('frees what had come when the download breaks off, and lets go of the source', async () => {
+    let closed = 0;
+    const whole = memorySource('models/tiny', files);
+    const source: ModelSource = {
+      ...whole,
+      async *stream(file) {
+        try {
+          yield (await whole.read(file)).slice(0, 20_000);
+          if (file === 'unet.safetensors') throw new Error('line cut');
+          yield (await whole.read(file)).slice(20_000);
+        } finally {
+          closed += 1;
+        }
+      },
+    };
+    const run = (): Promise<unknown> => loadPipeline(source);
+    await expectNoLeak(() => expect(run()).rejects.toThrow('line cut'));
+    expect(closed).toBe(3);
   });
 });
 
@@ -290,6 +382,26 @@ describe('urlSource', () => {
     const pipeline = await loadPipeline(urlSource(url, { fetch: server }));
     pipeline.dispose();
     expect(sha256(await urlSource(url, { fetch: server }).read('vocab.json'))).toBe(sha256(files['vocab.json']));
+  });
+
+  it('says that a download broke off in the middle, and cancels one that is no longer wanted', async () => {
+    let cancelled = 0;
+    const body = (end: (controller: ReadableStreamDefaultController<Uint8Array>) => void): typeof fetch => {
+      const stream = new ReadableStream<Uint8Array>(
+        { start: (controller) => controller.enqueue(Uint8Array.of(1)), pull: end, cancel: () => void (cancelled += 1) },
+        { highWaterMark: 0 },
+      );
+      return async () => new Response(stream);
+    };
+    const read = async (get: typeof fetch, stop: boolean): Promise<void> => {
+      for await (const _ of urlSource('https://models.example', { fetch: get }).stream!('w')) if (stop) break;
+    };
+    await expect(read(body((controller) => controller.error(new Error('reset'))), false)).rejects.toThrow(
+      'Model file https://models.example/w could not be read: the download broke off (reset). ' +
+        'The model folder is not complete: get it again.',
+    );
+    await read(body(() => {}), true);
+    expect(cancelled).toBe(1);
   });
 
   it.each([

@@ -1,35 +1,34 @@
-import { decode, downsamplingFactor, initAutoencoder } from '@sgdiff/latent-autoencoder';
-import { initUnet } from '@sgdiff/diffusion-unet';
-import {
-  CheckpointError,
-  createRng,
-  disposeParams,
-  paramsFromSafetensors,
-  restoreParams,
-  type ParamTree,
-  type Rng,
-} from '@sgdiff/nn';
+import { autoencoderTensors, decode, downsamplingFactor, type AutoencoderParams } from '@sgdiff/latent-autoencoder';
+import { unetTensors, type UnetParams } from '@sgdiff/diffusion-unet';
+import { disposeParams, type ParamTree, type TensorEntry } from '@sgdiff/nn';
 import { createSchedule } from '@sgdiff/sampler';
-import { initSgEncoder, type SgEncoderConfig } from '@sgdiff/sg-encoder';
+import { sgEncoderTensors, type SgEncoderConfig, type SgEncoderParams } from '@sgdiff/sg-encoder';
 import { parseVocabulary, VocabularyError, type Vocabulary } from '@sgdiff/sg-schema';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import * as tf from '@tensorflow/tfjs-core';
 import { ModelError, RequestError } from './errors';
 import { parseManifest, type ModelManifest } from './manifest';
+import { readModelFile } from './model-files';
 import { urlSource, type ModelSource } from './model-source';
 import { createPipeline, type Pipeline } from './pipeline';
 import { readPixels } from './pixels';
+import { loadWeights, type WeightsOptions } from './weights';
+
+export type LoadOptions = {
+  /** Called as the weights come in: how many of all their bytes are there. */
+  readonly onProgress?: (progress: { readonly loadedBytes: number; readonly totalBytes: number }) => void;
+};
 
 /**
  * Loads a model: checks every file against the manifest's hash, the parts against each other, and the weights against the
- * configs.
+ * configs. The weights go to the backend one tensor at a time, so that there is hardly more at the peak than the weights themselves.
  *
  * @param source A model folder: `urlSource`, `memorySource`, from `@sgdiff/pipeline/node` a directory or a package; a string is a URL.
  * @returns The pipeline. The caller disposes it.
  * @throws ModelError naming the file, RequestError when no tfjs backend can be started; nothing stays allocated then.
  */
-export async function loadPipeline(source: ModelSource | string): Promise<Pipeline> {
+export async function loadPipeline(source: ModelSource | string, options: LoadOptions = {}): Promise<Pipeline> {
   await requireBackend();
   const folder = typeof source === 'string' ? urlSource(source) : source;
   const manifestBytes = await folder.read('model.json');
@@ -41,15 +40,17 @@ export async function loadPipeline(source: ModelSource | string): Promise<Pipeli
   const free = (): void => {
     for (const params of loaded.splice(0)) disposeParams(params);
   };
-  const load = async <T extends ParamTree>(file: string, init: (rng: Rng) => T): Promise<T> => {
-    const params = await loadModelWeights(folder, manifest, file, init);
+  const load = async <T extends ParamTree>(file: WeightFile, list: () => readonly TensorEntry[]): Promise<T> => {
+    const params = await loadWeights<T>(folder, manifest, file, list, progressOf(manifest, options));
     loaded.push(params);
     return params;
   };
   try {
-    const encoder = await load('encoder.safetensors', (rng) => initSgEncoder(parts.encoder, rng));
-    const autoencoder = await load('autoencoder.safetensors', (rng) => initAutoencoder(parts.autoencoder, rng));
-    const unet = await load('unet.safetensors', (rng) => initUnet(parts.unet, rng));
+    const encoder = await load<SgEncoderParams>('encoder.safetensors', () => sgEncoderTensors(parts.encoder));
+    const autoencoder = await load<AutoencoderParams>('autoencoder.safetensors', () =>
+      autoencoderTensors(parts.autoencoder),
+    );
+    const unet = await load<UnetParams>('unet.safetensors', () => unetTensors(parts.unet));
     const side = manifest.imageSize / downsamplingFactor(parts.autoencoder);
     return createPipeline({
       manifest,
@@ -71,84 +72,20 @@ export async function loadPipeline(source: ModelSource | string): Promise<Pipeli
   }
 }
 
-/**
- * Bytes of a file of the model folder, checked against the manifest.
- *
- * @throws ModelError `missing_file` or `altered_file`.
- */
-export async function readModelFile(source: ModelSource, manifest: ModelManifest, file: string): Promise<Uint8Array> {
-  const expected = Object.hasOwn(manifest.files, file) ? manifest.files[file] : undefined;
-  if (!expected) {
-    throw new ModelError(`${source.name}/model.json lists no "${file}". This model comes without that part.`, {
-      code: 'missing_file',
-      file,
-    });
-  }
-  const bytes = await source.read(file);
-  const received = bytesToHex(sha256(bytes));
-  if (received !== expected.sha256) {
-    throw new ModelError(
-      `Model file ${source.name}/${file} was altered or cut: expected SHA-256 ${expected.sha256} (${expected.bytes} bytes), ` +
-        `received ${received} (${bytes.length} bytes). Get the model folder again.`,
-      { code: 'altered_file', file },
-    );
-  }
-  return bytes;
-}
+const WEIGHT_FILES = ['encoder.safetensors', 'autoencoder.safetensors', 'unet.safetensors'] as const;
+type WeightFile = (typeof WEIGHT_FILES)[number];
 
-/**
- * Weights of one part, in the tree that `init` makes.
- *
- * @param init Makes a tree of the right names and shapes. The generator it is given yields zeros, which is quicker: the
- *   numbers are not used.
- * @returns The weights. The caller disposes them.
- * @throws ModelError as `readModelFile`; `invalid_manifest` if `init` refuses its config; `weights_mismatch` listing all names
- *   that do not fit. Nothing stays allocated then.
- */
-export async function loadModelWeights<T extends ParamTree>(
-  source: ModelSource,
-  manifest: ModelManifest,
-  file: string,
-  init: (rng: Rng) => T,
-): Promise<T> {
-  const bytes = await readModelFile(source, manifest, file);
-  const template = makeTemplate(source, file, init);
-  let tensors: Record<string, tf.Tensor> = {};
-  try {
-    tensors = paramsFromSafetensors(bytes);
-    return restoreParams(template, tensors);
-  } catch (cause) {
-    if (!(cause instanceof CheckpointError)) throw cause;
-    throw new ModelError(`Model file ${source.name}/${file} does not fit model.json: ${cause.message}`, {
-      code: 'weights_mismatch',
-      file,
-      cause,
-    });
-  } finally {
-    tf.dispose(tensors);
-    disposeParams(template);
-  }
+/** Counts over the files, which are loaded in their order. */
+function progressOf({ files }: ModelManifest, { onProgress }: LoadOptions): WeightsOptions {
+  if (!onProgress) return {};
+  const totalBytes = WEIGHT_FILES.reduce((sum, file) => sum + files[file]!.bytes, 0);
+  return {
+    onBytes(file, bytes) {
+      const before = WEIGHT_FILES.slice(0, WEIGHT_FILES.indexOf(file as WeightFile));
+      onProgress({ loadedBytes: before.reduce((sum, name) => sum + files[name]!.bytes, bytes), totalBytes });
+    },
+  };
 }
-
-function makeTemplate<T extends ParamTree>(source: ModelSource, file: string, init: (rng: Rng) => T): T {
-  try {
-    return tf.tidy(() => init(zeroRng) as T & tf.TensorContainer); // the tidy frees what was made if `init` throws half-way
-  } catch (cause) {
-    throw new ModelError(
-      `${source.name}/model.json: the config of the part in ${file} cannot be used: ${(cause as Error).message} ` +
-        `Correct it or get the model folder again.`,
-      { code: 'invalid_manifest', file: 'model.json', cause },
-    );
-  }
-}
-
-/** Leaves arrays at zero. */
-const zeroRng: Rng = {
-  ...createRng(),
-  fork: () => zeroRng,
-  fillNormal: (out) => out,
-  fillUniform: (out) => out,
-};
 
 async function loadVocabulary(
   folder: ModelSource,

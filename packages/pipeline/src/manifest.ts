@@ -1,9 +1,10 @@
 import { downsamplingFactor, type AutoencoderConfig } from '@sgdiff/latent-autoencoder';
 import type { UnetConfig } from '@sgdiff/diffusion-unet';
-import { createSchedule, type Prediction, type ScheduleConfig } from '@sgdiff/sampler';
+import { createSchedule, publishedTimesteps, type Prediction, type ScheduleConfig } from '@sgdiff/sampler';
 import type { SgEncoderConfig } from '@sgdiff/sg-encoder';
 import { describe, ModelError } from './errors';
 import { SAMPLERS, type SamplerName } from './samplers';
+import { SPACINGS, type SpacingName } from './spacings';
 
 export const MODEL_FORMAT = 1;
 
@@ -20,7 +21,15 @@ export type ModelManifest = {
   /** Latents are multiplied by it before diffusion and divided by it before decoding; 1 for imported weights. */
   readonly latentScale: number;
   /** Settings that a request without its own gets. */
-  readonly defaults: { readonly sampler: SamplerName; readonly steps: number; readonly guidanceScale: number };
+  readonly defaults: {
+    readonly sampler: SamplerName;
+    readonly steps: number;
+    readonly guidanceScale: number;
+    /** Noise of the `ddim` sampler, 0 to 1. Default 0. */
+    readonly eta?: number;
+    /** Default 'trailing'. */
+    readonly spacing?: SpacingName;
+  };
   readonly parts: {
     readonly encoder: SgEncoderConfig;
     readonly autoencoder: AutoencoderConfig;
@@ -56,6 +65,30 @@ type Problem = { readonly at: string; readonly expected: string; readonly receiv
  * @throws ModelError `invalid_manifest` or `unsupported_format`.
  */
 export function parseManifest(text: string, where: string): ModelManifest {
+  const value = parseModelJson(text, where);
+  const fail = (message: string): never => {
+    throw new ModelError(`${where}: ${message}`, { code: 'invalid_manifest', file: 'model.json' });
+  };
+  if (value['parts'] === undefined && isObject(value['part'])) {
+    return fail(
+      `expected a whole model, received the single part ${describe(value['part']['kind'])}. A picture needs encoder, autoencoder and ` +
+        `unet: name a folder that has all three.`,
+    );
+  }
+  const problem = findProblem(value) ?? findMisfit(value as unknown as ModelManifest);
+  if (problem) {
+    const { at, expected, received } = problem;
+    return fail(`${at}: expected ${expected}, received ${received}. Correct it or get the model folder again.`);
+  }
+  return value as unknown as ModelManifest;
+}
+
+/**
+ * The object in a `model.json` of this format.
+ *
+ * @throws ModelError `invalid_manifest` or `unsupported_format`.
+ */
+export function parseModelJson(text: string, where: string): Record<string, unknown> {
   const fail = (message: string, code: 'invalid_manifest' | 'unsupported_format', cause?: unknown): never => {
     throw new ModelError(`${where}${message}`, { code, file: 'model.json', cause });
   };
@@ -77,15 +110,21 @@ export function parseManifest(text: string, where: string): ModelManifest {
       'unsupported_format',
     );
   }
-  const problem = findProblem(value) ?? findMisfit(value as unknown as ModelManifest);
-  if (problem) {
-    const { at, expected, received } = problem;
-    return fail(
-      `: ${at}: expected ${expected}, received ${received}. Correct it or get the model folder again.`,
-      'invalid_manifest',
-    );
+  return value;
+}
+
+/** The first of the files, needed or listed, that is not described as it should be. */
+export function findFileProblem(
+  files: Record<string, unknown>,
+  needed: readonly string[],
+): { readonly at: string; readonly file: string; readonly expected: string } | undefined {
+  for (const file of new Set([...needed, ...Object.keys(files)])) {
+    const entry = files[file];
+    if (!isObject(entry) || typeof entry['sha256'] !== 'string' || !isNumber(entry['bytes'])) {
+      return { at: `files["${file}"]`, file, expected: 'an object with sha256 and bytes' };
+    }
   }
-  return value as unknown as ModelManifest;
+  return undefined;
 }
 
 /** The first key that is missing or holds what it cannot. */
@@ -119,18 +158,25 @@ function findProblem(value: Record<string, unknown>): Problem | undefined {
   }
   if (!isNumber(guidanceScale) || guidanceScale < 0)
     return problem('defaults.guidanceScale', 'a number from 0', guidanceScale);
+  const { eta = 0, spacing } = defaults;
+  if (!isNumber(eta) || eta < 0 || eta > 1) return problem('defaults.eta', 'a number from 0 to 1', eta);
+  if (eta !== 0 && sampler !== 'ddim') return problem('defaults.eta', `0 with sampler "${String(sampler)}"`, eta);
+  if (spacing !== undefined && !(SPACINGS as readonly unknown[]).includes(spacing)) {
+    return problem('defaults.spacing', `one of ${SPACINGS.join(', ')}`, spacing);
+  }
+  if (spacing === 'published') {
+    const error = errorOf(() => publishedTimesteps(createSchedule(schedule as ScheduleConfig), steps));
+    if (error !== undefined)
+      return problem('defaults.steps', `a number of steps for published spacing (${error})`, steps);
+  }
 
   if (!isObject(parts)) return problem('parts', 'an object', parts);
   for (const part of ['encoder', 'autoencoder', 'unet']) {
     if (!isObject(parts[part])) return problem(`parts.${part}`, 'an object', parts[part]);
   }
   if (!isObject(files)) return problem('files', 'an object', files);
-  for (const file of new Set([...DRAWING_FILES, ...Object.keys(files)])) {
-    const entry = files[file];
-    if (!isObject(entry) || typeof entry['sha256'] !== 'string' || !isNumber(entry['bytes'])) {
-      return problem(`files["${file}"]`, 'an object with sha256 and bytes', entry);
-    }
-  }
+  const misfit = findFileProblem(files, DRAWING_FILES);
+  if (misfit) return problem(misfit.at, misfit.expected, files[misfit.file]);
   return undefined;
 }
 
@@ -169,7 +215,7 @@ function findMisfit({
   return undefined;
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

@@ -6,6 +6,14 @@ export type ModelSource = {
   readonly name: string;
   /** Bytes of one file of the folder. @throws ModelError `missing_file` when it is not there. */
   read(file: string): Promise<Uint8Array>;
+  /**
+   * The same bytes as they come in, so that a large file is never in memory as a whole. Without it, files are read whole.
+   *
+   * @throws ModelError `missing_file` when it is not there, or breaks off.
+   */
+  stream?(file: string): AsyncIterable<Uint8Array>;
+  /** SHA-256 in pieces, where the platform has a fast one; JavaScript takes ten seconds for a gigabyte. */
+  sha256?(): { update(bytes: Uint8Array): unknown; digest(): Uint8Array };
 };
 
 /**
@@ -17,21 +25,42 @@ export type ModelSource = {
 export function urlSource(baseUrl: string, options: { readonly fetch?: typeof fetch } = {}): ModelSource {
   const name = baseUrl.replace(/\/+$/, '');
   const get = options.fetch ?? fetch;
+  const request = async (file: string): Promise<Response> => {
+    const url = `${name}/${file}`;
+    let response: Response;
+    try {
+      response = await get(url);
+    } catch (cause) {
+      throw missing(file, url, `the request failed (${messageOf(cause)})`, cause);
+    }
+    if (!response.ok) throw missing(file, url, `the server answered ${response.status}`);
+    return response;
+  };
+  const brokenOff = (file: string, cause: unknown): ModelError =>
+    missing(file, `${name}/${file}`, `the download broke off (${messageOf(cause)})`, cause);
   return {
     name,
     async read(file) {
-      const url = `${name}/${file}`;
-      let response: Response;
-      try {
-        response = await get(url);
-      } catch (cause) {
-        throw missing(file, url, `the request failed (${messageOf(cause)})`, cause);
-      }
-      if (!response.ok) throw missing(file, url, `the server answered ${response.status}`);
+      const response = await request(file);
       try {
         return new Uint8Array(await response.arrayBuffer());
       } catch (cause) {
-        throw missing(file, url, `the download broke off (${messageOf(cause)})`, cause);
+        throw brokenOff(file, cause);
+      }
+    },
+    async *stream(file) {
+      const reader = (await request(file)).body?.getReader();
+      if (!reader) return;
+      try {
+        for (;;) {
+          const { done, value } = await reader.read().catch((cause: unknown) => {
+            throw brokenOff(file, cause);
+          });
+          if (done) return;
+          yield value;
+        }
+      } finally {
+        await reader.cancel().catch(() => {}); // a broken download has nothing left to cancel
       }
     },
   };

@@ -1,10 +1,11 @@
-import { existsSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ModelError } from './errors';
-import { loadPipeline as loadFrom } from './load';
+import { loadPipeline as loadFrom, type LoadOptions } from './load';
 import { missing, urlSource, type ModelSource } from './model-source';
 import type { Pipeline } from './pipeline';
 
@@ -13,8 +14,8 @@ import type { Pipeline } from './pipeline';
  *
  * @throws ModelError as `resolveModel` and `loadPipeline` of `@sgdiff/pipeline`.
  */
-export async function loadPipeline(model: ModelSource | string): Promise<Pipeline> {
-  return loadFrom(typeof model === 'string' ? resolveModel(model) : model);
+export async function loadPipeline(model: ModelSource | string, options: LoadOptions = {}): Promise<Pipeline> {
+  return loadFrom(typeof model === 'string' ? resolveModel(model) : model, options);
 }
 
 /** A model folder on disk. */
@@ -26,11 +27,24 @@ export function folderSource(folder: string): ModelSource {
       try {
         return new Uint8Array(await readFile(path));
       } catch (cause) {
-        const { code, message } = cause as NodeJS.ErrnoException;
-        throw missing(file, path, code === 'ENOENT' ? 'it is not there' : message, cause);
+        throw unreadable(file, path, cause);
+      }
+    },
+    sha256: () => createHash('sha256'),
+    async *stream(file) {
+      const path = join(folder, file);
+      try {
+        yield* createReadStream(path, { highWaterMark: 1 << 22 }) as AsyncIterable<Uint8Array>;
+      } catch (cause) {
+        throw unreadable(file, path, cause);
       }
     },
   };
+}
+
+function unreadable(file: string, path: string, cause: unknown): ModelError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  return missing(file, path, code === 'ENOENT' ? 'it is not there' : message, cause);
 }
 
 /**

@@ -33,7 +33,7 @@ describe.each(['cpu', 'wasm'] as const)('a pipeline on %s', (backend) => {
     expect(first.pixels).not.toEqual((await pipeline.generate(withZebra, { seed: 7 })).pixels);
   });
 
-  it.each(['dpm-solver++2m', 'ddim', 'ddpm'] as const)(
+  it.each(['dpm-solver++2m', 'ddim', 'ddpm', 'plms'] as const)(
     'draws with %s in a batch what it draws one by one',
     async (sampler) => {
       const graphs = [meadow, tree, withZebra];
@@ -70,6 +70,7 @@ describe('a pipeline', () => {
       width: 8,
       height: 8,
       pixels: 8 * 8 * 3,
+      withoutToken: [],
       record: {
         format: 1,
         graph: meadow,
@@ -77,6 +78,7 @@ describe('a pipeline', () => {
         seed: 0,
         sampler: 'dpm-solver++2m',
         steps: 3,
+        spacing: 'trailing',
         guidanceScale: 2,
         eta: 0,
         backend: 'cpu',
@@ -256,7 +258,7 @@ describe('a pipeline', () => {
       [
         'an unknown sampler',
         () => pipeline.generate(tree, { sampler: 'euler' as 'ddim' }),
-        'Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm.',
+        'Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm, plms.',
       ],
       [
         'a seed below 0',

@@ -1,6 +1,13 @@
 // Shapes: B batch, h, w, C latent sides and channels.
-import type { SamplingStep } from '@sgdiff/sampler';
-import { parseSceneGraph, parseSceneGraphs, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
+import { SamplerError, type SamplingStep } from '@sgdiff/sampler';
+import {
+  packGraphs,
+  parseSceneGraph,
+  parseSceneGraphs,
+  type SceneGraph,
+  type Triple,
+  type Vocabulary,
+} from '@sgdiff/sg-schema';
 import * as tf from '@tensorflow/tfjs-core';
 import { version } from '../package.json';
 import { drawLatents, type LatentDrawer } from './draw-latents';
@@ -9,16 +16,23 @@ import type { ModelManifest } from './manifest';
 import { parseRecord, type RequestRecord } from './record';
 import { checkSettings, requireSeed, type RequestSettings } from './request-settings';
 import type { SamplerName } from './samplers';
+import { DEFAULT_SPACING, sigmasOf, type SpacingName } from './spacings';
 
 export type GenerateOptions = {
   /** Whole number from 0; the same seed gives the same picture. Default 0. */
   readonly seed?: number;
   readonly sampler?: SamplerName;
-  /** Network calls; the model's default unless given. */
+  /** Steps of the sampler, each one network call (with `plms` the first is two); the model's default unless given. */
   readonly steps?: number;
+  /**
+   * Which timesteps the steps visit; the model's default unless given. `published` is the choice of published SGDiff: it
+   * leaves a little noise in the picture, takes more steps than asked where that did (31 for 30), and is an error where that
+   * crashed.
+   */
+  readonly spacing?: SpacingName;
   /** How closely the graph is followed; 1 switches guidance off. */
   readonly guidanceScale?: number;
-  /** Noise of the `ddim` sampler, 0 (none, default) to 1. */
+  /** Noise of the `ddim` sampler, 0 (none) to 1; the model's default, or 0, unless given. */
   readonly eta?: number;
   /** Ends the request within one step. */
   readonly signal?: AbortSignal;
@@ -37,6 +51,7 @@ export type RepeatOptions = Pick<GenerateOptions, 'signal' | 'onStep'>;
 export type PictureStep = {
   /** The step just done, from 0. */
   readonly index: number;
+  /** How many the run has. */
   readonly steps: number;
   /** What the pictures look like so far (costs one decoding): as `Picture.pixels`, one per graph. Only until `onStep` is over. */
   preview(): Promise<Uint8Array[]>;
@@ -47,6 +62,12 @@ export type Picture = {
   readonly height: number;
   /** RGB bytes, rows from the top, `width * height * 3`. */
   readonly pixels: Uint8Array;
+  /**
+   * Triples that got no token of their own, since the model has fewer tokens than the graph has triples: the network knows of
+   * them through the graph's other tokens and its global vector alone. Empty unless the model's encoder says overflow `first`,
+   * as published ones do. `__image__` is the object after the graph's last one.
+   */
+  readonly withoutToken: readonly Triple[];
   readonly record: RequestRecord;
 };
 
@@ -54,7 +75,10 @@ export type Picture = {
 export type Pipeline = {
   readonly manifest: ModelManifest;
   readonly vocabulary: Vocabulary;
-  /** Most triples of a graph, one `__in_image__` triple per object included. */
+  /**
+   * Most triples of a graph, one `__in_image__` triple per object included; Infinity for a model that draws larger graphs with
+   * tokens for a part of them (`Picture.withoutToken`).
+   */
   readonly maxTriples: number;
   /**
    * Draws a graph.
@@ -88,9 +112,10 @@ export type PipelineParts = {
 };
 
 export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: PipelineParts): Pipeline {
-  const { imageSize, defaults } = manifest;
+  const { imageSize } = manifest;
   const { vocabulary } = drawer;
-  const { maxTriples } = drawer.encoder.config;
+  const { maxTriples: tokens, overflow } = drawer.encoder.config;
+  const maxTriples = overflow === 'first' ? Infinity : tokens;
   const graphRules = { vocabulary, maxTriples };
   let disposed = false;
   let running = 0;
@@ -101,9 +126,10 @@ export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: 
     seeds: readonly number[],
     options: GenerateOptions,
   ): Promise<Picture[]> {
-    const settings = checkSettings({ ...defaults, eta: 0, ...given(options) });
+    const settings = checkSettings(withDefaults(options, manifest));
     checkForModel(settings, graphs, drawer);
     seeds.forEach(requireSeed);
+    const withoutToken = triplesWithoutToken(graphs);
     const { onStep, signal } = options;
     const report =
       onStep && (({ index, steps, x0 }: SamplingStep) => onStep({ index, steps, preview: () => preview(x0) }));
@@ -118,6 +144,7 @@ export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: 
         width: imageSize,
         height: imageSize,
         pixels,
+        withoutToken: withoutToken[i],
         record: {
           format: 1,
           graph: graphs[i],
@@ -131,6 +158,12 @@ export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: 
     } finally {
       z.dispose();
     }
+  }
+
+  /** Of each graph the triples that the encoder makes no token of. */
+  function triplesWithoutToken(graphs: readonly SceneGraph[]): Triple[][] {
+    const { dropped } = packGraphs(graphs, vocabulary, { maxTriples: tokens, overflow: 'drop' });
+    return graphs.map((_, i) => dropped.filter(({ graph }) => graph === i).map(({ triple }) => triple));
   }
 
   async function preview(x0: tf.Tensor): Promise<Uint8Array[]> {
@@ -158,14 +191,14 @@ export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: 
 
   const edit: Pipeline['edit'] = (record, graph, options = {}) =>
     request(async () => {
-      const { seed, sampler, steps, guidanceScale, eta, model } = parseRecord(record);
+      const { seed, sampler, steps, spacing, guidanceScale, eta, model } = parseRecord(record);
       if (model.sha256 !== modelHash) {
         throw new RequestError(
           `The picture was drawn with model "${model.name}" (${model.sha256.slice(0, 12)}…), this is "${manifest.name}" ` +
             `(${modelHash.slice(0, 12)}…). Load that model, or draw the graph anew with generate.`,
         );
       }
-      return generate(graph, { ...options, seed, sampler, steps, guidanceScale, eta });
+      return generate(graph, { ...options, seed, sampler, steps, spacing, guidanceScale, eta });
     });
 
   return {
@@ -193,15 +226,24 @@ export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: 
   };
 }
 
-/** The settings that a request names itself. */
-function given({ sampler, steps, guidanceScale, eta }: GenerateOptions): Partial<RequestSettings> {
-  const named = Object.entries({ sampler, steps, guidanceScale, eta }).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(named);
+/** The settings of a request: its own, else the model's. The model's eta is for `ddim` and for no other sampler. */
+function withDefaults(
+  { sampler, steps, spacing, guidanceScale, eta }: GenerateOptions,
+  { defaults }: ModelManifest,
+): Record<keyof RequestSettings, unknown> {
+  const chosen = sampler ?? defaults.sampler;
+  return {
+    sampler: chosen,
+    steps: steps ?? defaults.steps,
+    spacing: spacing ?? defaults.spacing ?? DEFAULT_SPACING,
+    guidanceScale: guidanceScale ?? defaults.guidanceScale,
+    eta: eta ?? (chosen === 'ddim' ? defaults.eta : undefined) ?? 0,
+  };
 }
 
 /** @throws RequestError for settings that this model cannot use. */
 function checkForModel(
-  { steps, guidanceScale }: RequestSettings,
+  { steps, spacing, guidanceScale }: RequestSettings,
   graphs: readonly SceneGraph[],
   { schedule, unet }: LatentDrawer,
 ): void {
@@ -209,6 +251,13 @@ function checkForModel(
     throw new RequestError(
       `steps: expected at most ${schedule.timesteps}, which this model was trained with, received ${steps}.`,
     );
+  }
+  try {
+    sigmasOf(schedule, spacing, steps);
+  } catch (cause) {
+    if (!(cause instanceof SamplerError)) throw cause;
+    const message = cause.message.slice(cause.message.indexOf(': ') + 2); // without the name of the function
+    throw new RequestError(`steps, with spacing "${spacing}": ${message}`, { cause });
   }
   if (guidanceScale !== 1 && !unet.config.nullToken) {
     throw new RequestError(

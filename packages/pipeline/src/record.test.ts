@@ -8,6 +8,7 @@ const record: RequestRecord = {
   seed: 7,
   sampler: 'ddim',
   steps: 20,
+  spacing: 'leading',
   guidanceScale: 2,
   eta: 0.5,
   backend: 'wasm',
@@ -17,6 +18,12 @@ const record: RequestRecord = {
 describe('parseRecord', () => {
   it('gives back what a record holds, and nothing else', () => {
     expect(parseRecord(JSON.parse(JSON.stringify({ ...record, note: 'mine' })))).toEqual(record);
+  });
+
+  it('takes a record from before there was a choice of spacing for one with the spacing of then', () => {
+    const { spacing, ...older } = record;
+    expect(parseRecord(older)).toEqual({ ...record, spacing: 'trailing' });
+    expect(spacing).toBe('leading');
   });
 
   const REMEDY = 'Take the record that @sgdiff/pipeline gave with the picture.';
@@ -56,7 +63,12 @@ describe('parseRecord', () => {
     [
       'an unknown sampler',
       { ...record, sampler: 'euler' },
-      'Request record: Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm.',
+      'Request record: Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm, plms.',
+    ],
+    [
+      'an unknown spacing',
+      { ...record, spacing: 'karras' },
+      'Request record: Unknown spacing "karras", expected one of: trailing, leading, linspace, published.',
     ],
     [
       'guidance from JSON that could not hold it',

@@ -2,6 +2,7 @@ import { parseSceneGraph, type SceneGraph } from '@sgdiff/sg-schema';
 import { describe, RequestError } from './errors';
 import { checkSettings, requireSeed } from './request-settings';
 import type { SamplerName } from './samplers';
+import { DEFAULT_SPACING, type SpacingName } from './spacings';
 
 /** All it takes to draw a picture again. Plain JSON. */
 export type RequestRecord = {
@@ -14,7 +15,9 @@ export type RequestRecord = {
   };
   readonly seed: number;
   readonly sampler: SamplerName;
+  /** As asked: with 'published' spacing the run may have taken more. */
   readonly steps: number;
+  readonly spacing: SpacingName;
   readonly guidanceScale: number;
   readonly eta: number;
   /** The picture is equal to the byte on the same backend, and close on others. */
@@ -23,7 +26,8 @@ export type RequestRecord = {
 };
 
 /**
- * The record in data read from a picture or a file, checked. Keys that are no part of the format are left out.
+ * The record in data read from a picture or a file, checked. Keys that are no part of the format are left out. A record without
+ * a spacing is from before there was a choice, and gets the one of then, 'trailing'.
  *
  * @throws RequestError if something it needs is missing or of the wrong kind; SceneGraphError for its graph.
  */
@@ -32,7 +36,9 @@ export function parseRecord(value: unknown): RequestRecord {
     throw new RequestError(`Request record: expected an object, received ${describe(value)}. ${REMEDY}`);
   const record = value;
   if (record['format'] === undefined) {
-    throw new RequestError(`Request record: expected the record of one picture, received an object without "format". ${REMEDY}`);
+    throw new RequestError(
+      `Request record: expected the record of one picture, received an object without "format". ${REMEDY}`,
+    );
   }
   if (record['format'] !== 1) {
     throw new RequestError(
@@ -53,14 +59,14 @@ export function parseRecord(value: unknown): RequestRecord {
       `Request record: versions: expected package names to versions, received ${describe(versions)}. ${REMEDY}`,
     );
   }
-  const { sampler, steps, guidanceScale, eta } = record;
+  const { sampler, steps, spacing = DEFAULT_SPACING, guidanceScale, eta } = record;
   try {
     return {
       format: 1,
       graph: parseSceneGraph(record['graph']),
       model: { name: model['name'], sha256: model['sha256'] },
       seed: requireSeed(record['seed']),
-      ...checkSettings({ sampler, steps, guidanceScale, eta }),
+      ...checkSettings({ sampler, steps, spacing, guidanceScale, eta }),
       backend,
       versions,
     };

@@ -1,10 +1,12 @@
 import { describe, RequestError } from './errors';
 import { requireSampler, type SamplerName } from './samplers';
+import { requireSpacing, type SpacingName } from './spacings';
 
 /** The settings of a request, defaults filled in. */
 export type RequestSettings = {
   readonly sampler: SamplerName;
   readonly steps: number;
+  readonly spacing: SpacingName;
   readonly guidanceScale: number;
   readonly eta: number;
 };
@@ -13,12 +15,14 @@ export type RequestSettings = {
 export function checkSettings({
   sampler,
   steps,
+  spacing,
   guidanceScale,
   eta,
 }: Readonly<Record<keyof RequestSettings, unknown>>): RequestSettings {
   const name = requireSampler(sampler);
   if (!isWhole(steps, 1))
     throw new RequestError(`steps: expected a whole number from 1, received ${describe(steps)}. 20 is usual.`);
+  const timesteps = requireSpacing(spacing);
   if (!isWithin(guidanceScale, 0, Infinity)) {
     throw new RequestError(
       `guidanceScale: expected a number from 0, received ${describe(guidanceScale)}. 1 is without guidance, 2 is usual.`,
@@ -31,7 +35,7 @@ export function checkSettings({
       `eta: expected 0 with sampler "${name}", received ${eta}. Leave eta out, or take sampler "ddim".`,
     );
   }
-  return { sampler: name, steps, guidanceScale, eta };
+  return { sampler: name, steps, spacing: timesteps, guidanceScale, eta };
 }
 
 /** @throws RequestError unless it is a whole number from 0 to 2^53 - 1. */

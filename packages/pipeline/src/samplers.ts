@@ -1,9 +1,16 @@
-import { sampleDdim, sampleDdpm, sampleDpmSolverPp2m, type Denoiser, type SampleOptions } from '@sgdiff/sampler';
+import {
+  sampleDdim,
+  sampleDdpm,
+  sampleDpmSolverPp2m,
+  samplePlms,
+  type Denoiser,
+  type SampleOptions,
+} from '@sgdiff/sampler';
 import type * as tf from '@tensorflow/tfjs-core';
 import { describe, RequestError } from './errors';
 
 /** Samplers a request can name. */
-export const SAMPLERS = ['dpm-solver++2m', 'ddim', 'ddpm'] as const;
+export const SAMPLERS = ['dpm-solver++2m', 'ddim', 'ddpm', 'plms'] as const;
 export type SamplerName = (typeof SAMPLERS)[number];
 
 export function isSampler(name: string): name is SamplerName {
@@ -32,5 +39,7 @@ export function runSampler(
       return sampleDdim(denoiser, xT, sigmas, { ...rest, ...(eta === undefined ? {} : { eta }) });
     case 'ddpm':
       return sampleDdpm(denoiser, xT, sigmas, rest);
+    case 'plms':
+      return samplePlms(denoiser, xT, sigmas, rest);
   }
 }

@@ -16,7 +16,8 @@ export type DdimOptions = SampleOptions & {
  *
  * @param denoiser Predicts x0; borrows what it is given.
  * @param xT Noise of level `sigmas[0]`, `[B, …]`, float32, e.g. from `initialNoise`. Borrowed.
- * @param sigmas Noise levels, strictly falling to 0, as from `samplingSigmas`.
+ * @param sigmas Noise levels, strictly falling to 0, as from `samplingSigmas`; with `keepNoise` they may end above 0. The published
+ *   sampler is `eta` 1 on `publishedSigmas`.
  * @returns The sample, `[B, …]`. The caller disposes it.
  * @throws SamplerError for bad arguments, or when a step goes wrong; SamplingAbortedError.
  * @see arXiv:2010.02502, equations 12 and 16.

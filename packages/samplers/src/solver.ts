@@ -10,6 +10,12 @@ export type SampleOptions = {
   readonly noise?: Noise;
   /** Ends the run within one step: it throws `SamplingAbortedError` and frees everything. */
   readonly signal?: AbortSignal;
+  /**
+   * Lets the list of sigmas end above 0: the run stops there, and its result still holds noise of that level. For a run of which
+   * another does the rest, and for published latent diffusion, whose runs end so. Default false: a list without a 0 at its
+   * end is an error.
+   */
+  readonly keepNoise?: boolean;
   /** Called, and awaited, after each step. */
   readonly onStep?: (step: SamplingStep) => void | Promise<void>;
 };
@@ -56,10 +62,10 @@ export type Solver = {
 };
 
 /**
- * Runs a solver from `sigmas[0]` down to 0, one step per turn, and lets the event loop breathe between steps.
+ * Runs a solver from `sigmas[0]` down to the last sigma, one step per turn, and lets the event loop breathe between steps.
  *
  * @param xT Start of the run, `[B, …]`, float32, noise of level `sigmas[0]`. Borrowed.
- * @param sigmas Noise levels, strictly falling to 0; one step for each but the last.
+ * @param sigmas Noise levels, strictly falling to 0, with `keepNoise` also to one above it; one step for each but the last.
  * @returns A generator of steps. Leaving its loop early frees everything.
  * @throws SamplerError on first use for bad arguments, and at the step where the denoiser's answer is not finite or misshapen.
  */
@@ -70,9 +76,9 @@ export async function* runSolver<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: SampleOptions,
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  const { noise, signal, onStep } = options;
+  const { noise, signal, keepNoise = false, onStep } = options;
   const where = solver.name;
-  const levels = checkSigmas(where, sigmas); // own copy: the caller may write to his between steps
+  const levels = checkSigmas(where, sigmas, keepNoise); // own copy: the caller may write to his between steps
   const steps = levels.length - 1;
   if (xT.dtype !== 'float32' || xT.rank === 0) {
     throw new SamplerError(
@@ -95,30 +101,46 @@ export async function* runSolver<T extends tf.Tensor>(
       throwIfAborted(where, signal, index, steps);
       const sigma = levels[index]!;
       const sigmaNext = levels[index + 1]!;
-      const at = `at step ${index} of ${steps} (sigma ${sigma})`;
+      const at = (level: number) => `at step ${index} of ${steps} (sigma ${level})`;
       const { x: before, memory } = state;
+      const answers: { readonly level: number; readonly x0: tf.Tensor }[] = [];
       const context: SolverContext = {
         index,
         sigmas: levels,
         sigma,
         sigmaNext,
         denoise: (x, level) => {
-          const x0 = denoiser(x as T, level, { index, steps });
-          expectShapeOf(where, 'the denoiser', at, x0, xT);
-          return tf.clone(x0); // so that a tensor the denoiser keeps, or x itself, is not disposed with the step
+          const answer = denoiser(x as T, level, { index, steps });
+          expectShapeOf(where, 'the denoiser', at(level), answer, xT);
+          const x0 = tf.clone(answer); // so that a tensor the denoiser keeps, or x itself, is not disposed with the step
+          answers.push({ level, x0 });
+          return x0;
         },
         noise: () => {
           const drawn = noise!(xT.shape, index);
-          expectShapeOf(where, 'noise', at, drawn, xT);
+          expectShapeOf(where, 'noise', at(sigma), drawn, xT);
           return drawn;
         },
       };
-      const { x0, x, memory: later } = tf.tidy(() => solver.step({ x: before, memory }, context));
-      const previous = owned;
+      const {
+        x0,
+        x,
+        memory: later,
+      } = tf.tidy(() => {
+        const next = solver.step({ x: before, memory }, context);
+        return { ...next, checked: answers.map((answer) => answer.x0) }; // out of the tidy's reach until they are read
+      });
+      const previous = new Set([...owned, ...answers.map((answer) => answer.x0)]);
       owned = new Set([x, x0, ...later]);
       state = { x, memory: later };
       try {
-        await expectFinite(where, at, x0, before);
+        for (const answer of answers) await expectFinite(where, at(answer.level), answer.x0, before);
+        if (index === steps - 1 && x !== x0 && hasNonFinite(await x.data())) {
+          throw new SamplerError(
+            `${where}: the result, at sigma ${sigmaNext}, holds NaN or infinity. Look at options.noise.`,
+            'not_finite',
+          );
+        }
       } finally {
         for (const tensor of previous) if (!owned.has(tensor)) tensor.dispose();
       }
@@ -144,7 +166,7 @@ export async function lastState<T extends tf.Tensor>(run: AsyncGenerator<Samplin
   return result!; // a run has at least one step, or it throws
 }
 
-function checkSigmas(where: string, sigmas: ArrayLike<number>): Float64Array {
+function checkSigmas(where: string, sigmas: ArrayLike<number>, keepNoise: boolean): Float64Array {
   const levels = Float64Array.from(sigmas);
   if (levels.length < 2) {
     throw new SamplerError(
@@ -168,9 +190,10 @@ function checkSigmas(where: string, sigmas: ArrayLike<number>): Float64Array {
     }
   });
   const last = levels[levels.length - 1]!;
-  if (last !== 0) {
+  if (last !== 0 && !keepNoise) {
     throw new SamplerError(
-      `${where}: expected the last sigma to be 0, so that no noise is left in the result, received ${last}. Append a 0.`,
+      `${where}: expected the last sigma to be 0, so that no noise is left in the result, received ${last}. ` +
+        `Append a 0, or set keepNoise to stop there.`,
       'bad_sigmas',
     );
   }

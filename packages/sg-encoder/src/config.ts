@@ -1,3 +1,5 @@
+import { SgEncoderError } from './errors';
+
 /** Sizes and form of the encoder. Plain JSON: it is stored beside the weights. */
 export type SgEncoderConfig = {
   /** Object words, `__image__` included. The table has one spare row more, as published. */
@@ -29,14 +31,19 @@ export type SgEncoderConfig = {
    * in the convolution and the global vector but makes local tokens of the first `maxTriples` only. Default `error`.
    */
   readonly overflow?: 'error' | 'first';
+  /**
+   * Whether the weights hold `logitScale`, the scale of the contrastive loss that the released files store with the
+   * encoder. The encoder does not use it, so it has no gradient: leave it out for training. Default `false`.
+   */
+  readonly logitScale?: boolean;
 };
 
 /** A vocabulary's sizes: `{ objectCount: vocabulary.objects.length, predicateCount: vocabulary.predicates.length }`. */
 export type SgEncoderWords = { readonly objectCount: number; readonly predicateCount: number };
 
 /**
- * The published encoder: 512 wide, 6 layers, 15 local tokens, no normalisation, no residual.
- * Visual Genome has 179 object and 46 predicate words, COCO 184 and 7.
+ * The published encoder: 512 wide, 6 layers, 15 local tokens, no normalisation, no residual; 53 tensors.
+ * Visual Genome has 179 object and 46 predicate words (13,241,857 parameters), COCO 184 and 7 (13,224,449).
  *
  * @see arXiv:2211.11138, section 3.1; `graph_conv` is layer 0 and `graph_net` layers 1 to 5 of the released weights.
  */
@@ -52,6 +59,7 @@ export function publishedSgEncoderConfig({ objectCount, predicateCount }: SgEnco
     norm: 'none',
     residual: false,
     overflow: 'first',
+    logitScale: true,
   };
 }
 
@@ -71,35 +79,24 @@ export function pictureBookEncoderConfig({ objectCount, predicateCount }: SgEnco
   };
 }
 
-/**
- * Name and shape of every weight of `initSgEncoder(config)`, in its order, without making any.
- *
- * @returns Path to shape, e.g. `layers.0.triple.up.weight` to `[3D, F]`.
- */
-export function sgEncoderShapes(config: SgEncoderConfig): Record<string, number[]> {
-  const { width: D, hiddenWidth: F, globalWidth: G } = config;
-  const shapes: Record<string, number[]> = {
-    'objectEmbedding.weight': [config.objectCount + 1, D],
-    'predicateEmbedding.weight': [config.predicateCount, D],
-  };
-  const addLinear = (path: string, inWidth: number, outWidth: number): void => {
-    shapes[`${path}.weight`] = [inWidth, outWidth];
-    shapes[`${path}.bias`] = [outWidth];
-  };
-  for (let i = 0; i < config.layers; i++) {
-    addLinear(`layers.${i}.triple.up`, 3 * D, F);
-    addLinear(`layers.${i}.triple.down`, F, 3 * D);
-    addLinear(`layers.${i}.node.up`, D, F);
-    addLinear(`layers.${i}.node.down`, F, D);
-  }
-  if (config.norm === 'layer') {
-    for (const kind of ['nodeNorms', 'predicateNorms']) {
-      for (let i = 0; i <= config.layers; i++) {
-        shapes[`${kind}.${i}.weight`] = [D];
-        shapes[`${kind}.${i}.bias`] = [D];
-      }
+/** @throws SgEncoderError `invalid_config` naming the first size that does not fit. */
+export function checkConfig(config: SgEncoderConfig): void {
+  const sizes = [
+    'objectCount',
+    'predicateCount',
+    'width',
+    'layers',
+    'hiddenWidth',
+    'globalWidth',
+    'maxTriples',
+  ] as const;
+  for (const name of sizes) {
+    const size = config[name];
+    if (!Number.isInteger(size) || size < 1) {
+      throw new SgEncoderError(
+        `SgEncoderConfig: expected ${name} to be a whole number of at least 1, received ${String(size)}.`,
+        { code: 'invalid_config' },
+      );
     }
   }
-  addLinear('projection', 2 * D, G);
-  return shapes;
 }

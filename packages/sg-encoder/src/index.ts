@@ -1,4 +1,4 @@
-export { pictureBookEncoderConfig, publishedSgEncoderConfig, sgEncoderShapes } from './config';
+export { pictureBookEncoderConfig, publishedSgEncoderConfig } from './config';
 export type { SgEncoderConfig, SgEncoderWords } from './config';
 export { SgEncoderError } from './errors';
 export type { SgEncoderErrorCode } from './errors';
@@ -8,3 +8,4 @@ export { createIncidence } from './incidence';
 export type { Incidence } from './incidence';
 export { encodeSceneGraphs, initSgEncoder } from './sg-encoder';
 export type { SgEncoderParams, SgEncoding } from './sg-encoder';
+export { publishedName, sgEncoderParameterCount, sgEncoderTensors } from './tensors';

@@ -1,16 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createRng, disposeParams, flattenParams, restoreParams, toVariables, valueAndGrads } from '@sgdiff/nn';
+import { createRng, disposeParams, restoreParams, toVariables, valueAndGrads } from '@sgdiff/nn';
 import { createVocabulary, packGraphs, type SceneGraph } from '@sgdiff/sg-schema';
 import { checkGradients, expectNoLeak, readGolden, setupBackend } from '@sgdiff/test-kit';
 import {
   encodeSceneGraphs,
   initSgEncoder,
   pictureBookEncoderConfig,
-  publishedSgEncoderConfig,
-  sgEncoderShapes,
   SgEncoderError,
+  sgEncoderTensors,
   type SgEncoderConfig,
 } from './index';
 import { packTriples, type IndexedGraph } from '../fixtures/indexed-graphs';
@@ -44,29 +43,6 @@ async function numbers(config: SgEncoderConfig, packed: ReturnType<typeof packTr
   disposeParams(params);
   return result;
 }
-
-describe('sgEncoderShapes', () => {
-  it.each([
-    ['Visual Genome', { objectCount: 179, predicateCount: 46 }, 13_241_857],
-    ['COCO', { objectCount: 184, predicateCount: 7 }, 13_224_449],
-  ])(
-    'lists the published encoder for %s: 52 tensors, with the logit scale 53 and the published count',
-    (_, sizes, count) => {
-      const shapes = sgEncoderShapes(publishedSgEncoderConfig(sizes));
-      expect(Object.keys(shapes)).toHaveLength(52);
-      const total = Object.values(shapes).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
-      expect(total + 1).toBe(count);
-    },
-  );
-
-  it.each(forms)('lists what initSgEncoder makes, in its order: %s', async (_, config) => {
-    await setupBackend('cpu');
-    const params = initSgEncoder(config, createRng(1));
-    const made = flattenParams(params).map(({ path, tensor }) => [path, tensor.shape]);
-    expect(made).toEqual(Object.entries(sgEncoderShapes(config)));
-    disposeParams(params);
-  });
-});
 
 type Packed = { readonly shape: number[]; readonly data: number[] };
 
@@ -288,8 +264,10 @@ describe('encodeSceneGraphs', () => {
   });
 
   it('refuses sizes that are not whole numbers of at least 1', () => {
-    expect(() => initSgEncoder({ ...small, width: 0 }, createRng(1))).toThrow(
-      'initSgEncoder: expected config.width to be a whole number of at least 1, received 0.',
-    );
+    for (const use of [initSgEncoder, sgEncoderTensors]) {
+      expect(() => use({ ...small, width: 0 }, createRng(1))).toThrow(
+        'SgEncoderConfig: expected width to be a whole number of at least 1, received 0.',
+      );
+    }
   });
 });

@@ -13,7 +13,7 @@ import {
   type Rng,
 } from '@sgdiff/nn';
 import type { PackedGraphs } from '@sgdiff/sg-schema';
-import type { SgEncoderConfig } from './config';
+import { checkConfig, type SgEncoderConfig } from './config';
 import { SgEncoderError } from './errors';
 import { graphLayer, initGraphLayer, type GraphLayerParams } from './graph-layer';
 import { createIncidence, incidenceProduct } from './incidence';
@@ -23,9 +23,10 @@ export type SgEncoderParams = {
   readonly objectEmbedding: EmbeddingParams; // weight [objectCount + 1, D]; the last row is never used
   readonly predicateEmbedding: EmbeddingParams; // weight [predicateCount, D]
   readonly layers: readonly GraphLayerParams[];
-  readonly nodeNorms: readonly NormParams[]; // layers + 1 with norm 'layer', else none
-  readonly predicateNorms: readonly NormParams[]; // likewise
+  readonly nodeNorms?: readonly NormParams[]; // layers + 1 with norm 'layer', else absent
+  readonly predicateNorms?: readonly NormParams[]; // likewise
   readonly projection: LinearParams; // weight [2D, G]
+  readonly logitScale?: tf.Tensor; // scalar, kept for the published files; see the config
 };
 
 /** What the encoder says about a batch of graphs. */
@@ -38,19 +39,22 @@ export type SgEncoding = {
   readonly global: tf.Tensor2D;
 };
 
-/** Fresh weights: PyTorch's defaults, as published (embeddings standard normal, linear layers uniform ±1/√fan-in). */
+/**
+ * Fresh weights: PyTorch's defaults, as published (embeddings standard normal, linear layers uniform ±1/√fan-in).
+ *
+ * @throws SgEncoderError `invalid_config` if the config describes no encoder.
+ */
 export function initSgEncoder(config: SgEncoderConfig, rng: Rng): SgEncoderParams {
   checkConfig(config);
   const { width, hiddenWidth, layers } = config;
-  const norms = (): NormParams[] =>
-    config.norm === 'layer' ? Array.from({ length: layers + 1 }, () => initLayerNorm(width)) : [];
+  const norms = (): NormParams[] => Array.from({ length: layers + 1 }, () => initLayerNorm(width));
   return {
     objectEmbedding: initEmbedding(config.objectCount + 1, width, rng.fork('objectEmbedding')),
     predicateEmbedding: initEmbedding(config.predicateCount, width, rng.fork('predicateEmbedding')),
     layers: Array.from({ length: layers }, (_, i) => initGraphLayer(width, hiddenWidth, rng.fork('layers', i))),
-    nodeNorms: norms(),
-    predicateNorms: norms(),
+    ...(config.norm === 'layer' ? { nodeNorms: norms(), predicateNorms: norms() } : {}),
     projection: initLinear(2 * width, config.globalWidth, rng.fork('projection')),
+    ...(config.logitScale ? { logitScale: tf.scalar(Math.log(1 / 0.07)) } : {}),
   };
 }
 
@@ -111,35 +115,14 @@ export function encodeSceneGraphs(params: SgEncoderParams, config: SgEncoderConf
   });
 }
 
-function normed(norms: readonly NormParams[], i: number, x: tf.Tensor3D): tf.Tensor3D {
-  return (norms.length === 0 ? x : layerNorm(norms[i]!, x)) as tf.Tensor3D;
+function normed(norms: readonly NormParams[] | undefined, i: number, x: tf.Tensor3D): tf.Tensor3D {
+  return (norms ? layerNorm(norms[i]!, x) : x) as tf.Tensor3D;
 }
 
 /** Mean over the real slots; zero where there is none. `x` `[B, N, D]`, `mask` `[B, N]` -> `[B, D]`. */
 function maskedMean(x: tf.Tensor3D, mask: tf.Tensor2D): tf.Tensor2D {
   const sum = tf.sum(tf.mul(x, tf.expandDims(mask, -1)), 1);
   return tf.div(sum, tf.maximum(tf.sum(mask, 1, true), 1)) as tf.Tensor2D;
-}
-
-function checkConfig(config: SgEncoderConfig): void {
-  const sizes = [
-    'objectCount',
-    'predicateCount',
-    'width',
-    'layers',
-    'hiddenWidth',
-    'globalWidth',
-    'maxTriples',
-  ] as const;
-  for (const name of sizes) {
-    const size = config[name];
-    if (!Number.isInteger(size) || size < 1) {
-      throw new SgEncoderError(
-        `initSgEncoder: expected config.${name} to be a whole number of at least 1, received ${String(size)}.`,
-        { code: 'invalid_config' },
-      );
-    }
-  }
 }
 
 function checkPacked(config: SgEncoderConfig, packed: PackedGraphs): void {

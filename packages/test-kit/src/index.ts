@@ -3,3 +3,4 @@ export { describeDifference, type Tolerance } from './all-close';
 export { expectNoLeak, type NoLeakOptions } from './leaks';
 export { checkGradients, type CheckGradientsOptions } from './gradients';
 export { readGolden } from './golden';
+export { seededTensors, seededUniform, seededWeights, type SeededEntry } from './seeded-weights';

@@ -15,7 +15,7 @@ export async function demo(out: string, backend: BackendChoice, terminal: Termin
   const begun = performance.now();
   const file = exampleFile();
   terminal.note(`Drawing ${file} with the model "${DEFAULT_MODEL}" …`);
-  const pipeline = await loadModel(DEFAULT_MODEL);
+  const pipeline = await loadModel(DEFAULT_MODEL, terminal);
   try {
     const graphs = readGraphs(file, file, pipeline.vocabulary, pipeline.maxTriples);
     const names = graphs.map((_, i) => `figure-6-${i + 1}`);

@@ -118,7 +118,12 @@ export async function evaluatePretrain(
 ): Promise<void> {
   const parts = evaluationParts(pipeline);
   const image = parts.pretrain.image;
-  if (image === null) throw new CliError(`The model "${pipeline.manifest.name}" has no image encoder to measure retrieval with.`);
+  if (image === null) {
+    throw new CliError(
+      `The model "${pipeline.manifest.name}" was pre-trained against an image encoder of another folder and does not carry it, so its retrieval ` +
+        'cannot be measured from the model. "sgdiff train pretrain" measures it at its end, on the validation split.',
+    );
+  }
   const { count, candidates, split } = options;
   const samples = await unseenSamples(parts, split, count);
   const rng = createRng(0);
@@ -130,7 +135,7 @@ export async function evaluatePretrain(
     const imageGlobals = new Float32Array(count * width);
     for (let first = 0; first < count; first += BATCH) {
       const some = samples.slice(first, first + BATCH);
-      const packed = packGraphs(some.map(({ graph }) => graph), pipeline.vocabulary, { maxTriples: pipeline.maxTriples });
+      const packed = packGraphs(some.map(({ graph }) => graph), pipeline.vocabulary, { maxTriples: parts.pretrain.encoder.maxTriples });
       const [graphs, images] = tf.tidy(() => [
         encodeSceneGraphs(encoder, parts.pretrain.encoder, packed).global,
         smallImageEncoder(imageEncoder, image, toTensor(some.map((sample) => sample.image), parts.data.size)).global,

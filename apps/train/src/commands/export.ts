@@ -42,7 +42,7 @@ export async function exportModel(config: PictureBookConfig, run: RunFolder, out
   try {
     write('vocab.json', new TextEncoder().encode(`${JSON.stringify(vocabularyToJson(pictureBookVocabulary()))}\n`));
     await writeWeights('encoder.safetensors', pretrain.encoder);
-    await writeWeights('image-encoder.safetensors', pretrain.image);
+    if (config.pretrain.model.image !== null) await writeWeights('image-encoder.safetensors', pretrain.image);
     await writeWeights('autoencoder.safetensors', autoencoder);
     await writeWeights('unet.safetensors', unet);
     if (detector) await writeWeights('detector.safetensors', detector);

@@ -1,6 +1,6 @@
 import { basename, extname, join } from 'node:path';
-import { parseRecord, RequestError, requireSampler, type GenerateOptions, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
-import { parseSceneGraphs, parseSceneText, SceneGraphError, sceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
+import { parseRecord, RequestError, requireSampler, requireSpacing, type GenerateOptions, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
+import { IMAGE_OBJECT, parseSceneGraphs, parseSceneText, SceneGraphError, sceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
 import { readFileSync, existsSync, statSync } from 'node:fs';
 import type { BackendChoice } from '../backend';
 import { CliError } from '../errors';
@@ -14,6 +14,7 @@ export type DrawOptions = {
   readonly sampler?: string;
   readonly guidanceScale?: number;
   readonly eta?: number;
+  readonly spacing?: string;
   readonly out: string;
   /** Also writes all pictures side by side under this name. */
   readonly strip?: string;
@@ -77,13 +78,14 @@ export async function drawGraphs(
   options: DrawOptions,
   terminal: Terminal,
 ): Promise<{ images: DrawnPicture[]; strip?: string }> {
-  const { seed = 0, steps, sampler, guidanceScale, eta } = options;
+  const { seed = 0, steps, sampler, guidanceScale, eta, spacing } = options;
   const settings: GenerateOptions = {
     seed,
     ...(steps === undefined ? {} : { steps }),
     ...(sampler === undefined ? {} : { sampler: requireSampler(sampler) }),
     ...(guidanceScale === undefined ? {} : { guidanceScale }),
     ...(eta === undefined ? {} : { eta }),
+    ...(spacing === undefined ? {} : { spacing: requireSpacing(spacing) }),
   };
   requireWritableFolder(options.out);
   const perPicture = steps ?? pipeline.manifest.defaults.steps;
@@ -97,10 +99,12 @@ export async function drawGraphs(
         const picture = await pipeline.generate(graph, {
           ...settings,
           signal,
-          onStep: ({ index }) => progress.update(i * perPicture + index + 1, names[i]),
+          // With the published spacing a run may take other steps than were asked for: the bar counts those asked for.
+          onStep: ({ index, steps: taken }) => progress.update((i + (index + 1) / taken) * perPicture, names[i]),
         });
         const seconds = (performance.now() - begun) / 1000;
         pictures.push(picture);
+        noteWithoutToken(graph, picture, terminal);
         images.push({ path: writePicture(join(options.out, `${names[i]}.png`), picture), seed, seconds });
       }
     });
@@ -112,6 +116,16 @@ export async function drawGraphs(
   const row = pictures.map(({ width, height, pixels }) => ({ width, height, data: pixels }));
   writeFileAtomic(strip, encodePicture(tile(row, row.length, { zoom: 2 }), { pictures: pictures.map(({ record }) => record) }));
   return { images, strip };
+}
+
+/** Says which triples a model that takes only so many could not give a token of their own. */
+export function noteWithoutToken(graph: SceneGraph, { withoutToken }: Picture, terminal: Terminal): void {
+  if (withoutToken.length === 0) return;
+  const named = withoutToken.map(([subject, predicate, object]) => `${graph.objects[subject]} ${predicate} ${graph.objects[object] ?? IMAGE_OBJECT}`);
+  terminal.note(
+    `${withoutToken.length} of the graph's triples have no token of their own, since the model takes only so many; they count in the ` +
+      `rest of the graph alone: ${named.join(', ')}.`,
+  );
 }
 
 /** Writes the PNG and, beside it, its record as JSON. Returns the PNG's path. */

@@ -53,7 +53,8 @@ async function runAndWrite(
   const { terminal, backend, workers: count } = options;
   const { stage } = open;
   if (count > 1 && !stage.splitsBatch) {
-    throw new CliError(`The stage "${name}" compares the items of a batch with each other, so a batch cannot be split. Leave out --workers.`);
+    const why = name === 'autoencoder' ? 'trains against a discriminator that judges a batch as a whole' : 'compares the items of a batch with each other';
+    throw new CliError(`The stage "${name}" ${why}, so a batch cannot be split. Leave out --workers.`);
   }
   if (stage.batchSize % count !== 0) {
     throw new CliError(`--workers ${count}: the batch of ${stage.batchSize} must be a multiple of it.`);

@@ -1,5 +1,6 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CliError } from '../errors';
 import { temporaryFolder } from '../testing/temporary-folder';
@@ -62,6 +63,11 @@ describe('a config file', () => {
     expect(load(tinyRunConfig())).toEqual(tinyRunConfig());
   });
 
+  it('of the examples fits', () => {
+    const examples = new URL('../../../../examples/configs/', import.meta.url);
+    for (const file of readdirSync(examples)) expect(() => loadConfig(fileURLToPath(new URL(file, examples))), file).not.toThrow();
+  });
+
   it.each<[name: string, content: unknown, lines: string]>([
     [
       'misspelt and of the wrong kind',
@@ -94,6 +100,22 @@ describe('a config file', () => {
       `  diffusion.model.localWidth: expected ${3 * pictureBook.pretrain.model.encoder.width} (three times pretrain.model.encoder.width), received 1\n` +
         `  diffusion.model.globalWidth: expected ${pictureBook.pretrain.model.encoder.globalWidth} (pretrain.model.encoder.globalWidth), received 1\n` +
         '  data.size: expected a multiple of 128 (by which autoencoder.model and diffusion.model reduce the sides), received 64\n',
+    ],
+    [
+      'with a discriminator that sees more than a picture',
+      { autoencoder: { adversarial: { learningRate: 1e-4, layers: 5 } } },
+      '  autoencoder.adversarial.layers: expected at most 4 (pictures of 64 pixels, data.size), received 5\n',
+    ],
+    [
+      'without an image encoder',
+      { pretrain: { model: { image: null, imageSize: 224 } } },
+      '  pretrain.model.imageSize: expected 64 (data.size), received 224\n' +
+        '  pretrain.model.image: expected an image encoder to train (pretrain.imageEncoder names none that is trained already), received null\n',
+    ],
+    [
+      'with two image encoders',
+      { pretrain: { imageEncoder: 'models/clip' } },
+      '  pretrain.model.image: expected null (pretrain.imageEncoder takes its place), received an image encoder to train\n',
     ],
   ])('is refused when it is %s, line by line', (_name, content, lines) => {
     expect(() => load(content)).toThrow(new CliError(`${path} does not fit the config:\n${lines}${OUTRO}`));

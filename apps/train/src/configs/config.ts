@@ -15,6 +15,8 @@ const optimiser = z.strictObject({
   decayShare: share,
   finalShare: share,
   weightDecay: z.number().nonnegative(),
+  beta1: share.optional(),
+  beta2: share.optional(),
   clipNorm: rate,
   emaDecay: share,
 });
@@ -68,7 +70,7 @@ const pretrainModel = z.strictObject({
   encoder: encoderModel,
   image: imageEncoderModel.nullable(),
   imageSize: count,
-  tokens: z.strictObject({ rows: count, columns: count, width: count }),
+  tokens: z.strictObject({ rows: count, columns: count, width: count, classToken: z.boolean().optional() }),
   target: z.enum(['pixels', 'features']),
   reconstruction: z.strictObject({ heads: count, innerWidth: count.optional(), hiddenWidth: count.optional() }),
   maskProbability: share,
@@ -111,9 +113,31 @@ export const pictureBookConfigSchema = z.strictObject({
   autoencoder: z.strictObject({
     ...stage,
     model: autoencoderModel,
-    loss: z.strictObject({ l1: z.number(), l2: z.number(), edge: z.number(), codebook: z.number() }),
+    loss: z.strictObject({
+      l1: z.number(),
+      l2: z.number(),
+      edge: z.number(),
+      codebook: z.number(),
+      beta: z.number().nonnegative().optional(),
+      legacy: z.boolean().optional(),
+    }),
+    // `model` names the folder of a perceptual distance, as `sgdiff import … --as lpips` writes it.
+    perceptual: z.strictObject({ model: z.string().min(1), weight: rate.default(1) }).optional(),
+    // A discriminator trained against the autoencoder from `startStep` on. Unless given, the numbers of the published first stage.
+    adversarial: z
+      .strictObject({
+        weight: rate.default(0.6),
+        startStep: z.int().nonnegative().default(0),
+        layers: count.default(2),
+        channels: count.default(64),
+        learningRate: rate,
+        beta1: share.default(0.5),
+        beta2: share.default(0.9),
+      })
+      .optional(),
   }),
-  pretrain: z.strictObject({ ...stage, model: pretrainModel }),
+  // `imageEncoder` names the folder of a frozen image encoder that takes the place of one trained along.
+  pretrain: z.strictObject({ ...stage, model: pretrainModel, imageEncoder: z.string().min(1).optional() }),
   diffusion: z.strictObject({
     ...stage,
     model: unetModel,
@@ -162,12 +186,13 @@ function received({ code, path, message }: z.core.$ZodIssue, config: unknown): s
 
 /** Where one stage does not fit another. What is wrong within a model, its own `init…` says. */
 export function misfits({ data, autoencoder, pretrain, diffusion }: PictureBookConfig): string[] {
-  const { encoder, imageSize } = pretrain.model;
+  const { encoder, image, imageSize } = pretrain.model;
+  const frozenImages = pretrain.imageEncoder !== undefined;
   const unet = diffusion.model;
   const words = pictureBookVocabulary();
   const equal: readonly (readonly [at: string, received: number, expected: number, why: string])[] = [
     ['autoencoder.model.imageChannels', autoencoder.model.imageChannels, 3, 'red, green and blue'],
-    ['pretrain.model.imageSize', imageSize, data.size, 'data.size'],
+    ...(frozenImages ? [] : [['pretrain.model.imageSize', imageSize, data.size, 'data.size'] as const]),
     ['pretrain.model.encoder.objectCount', encoder.objectCount, words.objects.length, 'the words of picture-book'],
     ['pretrain.model.encoder.predicateCount', encoder.predicateCount, words.predicates.length, 'the predicates of picture-book'],
     ['diffusion.model.inChannels', unet.inChannels, autoencoder.model.embedDim, 'autoencoder.model.embedDim'],
@@ -181,6 +206,17 @@ export function misfits({ data, autoencoder, pretrain, diffusion }: PictureBookC
   const unit = downsamplingFactor(autoencoder.model) * 2 ** (unet.channelMults.length - 1);
   if (data.size % unit !== 0) {
     lines.push(`  data.size: expected a multiple of ${unit} (by which autoencoder.model and diffusion.model reduce the sides), received ${data.size}`);
+  }
+  const layers = autoencoder.adversarial?.layers ?? 0;
+  const mostLayers = Math.floor(Math.log2(data.size / 3)); // a patch that 4×4 convolutions still fit into
+  if (layers > mostLayers) {
+    lines.push(`  autoencoder.adversarial.layers: expected at most ${mostLayers} (pictures of ${data.size} pixels, data.size), received ${layers}`);
+  }
+  if (frozenImages && image !== null) {
+    lines.push('  pretrain.model.image: expected null (pretrain.imageEncoder takes its place), received an image encoder to train');
+  }
+  if (!frozenImages && image === null) {
+    lines.push('  pretrain.model.image: expected an image encoder to train (pretrain.imageEncoder names none that is trained already), received null');
   }
   if (encoder.overflow === 'first') {
     lines.push(`  pretrain.model.encoder.overflow: expected "error" (this command drops no relations), received "first"`);

@@ -10,14 +10,18 @@ import {
   restartDeadCodes,
   type AutoencoderParams,
 } from '@sgdiff/latent-autoencoder';
-import { createRng } from '@sgdiff/nn';
+import { firstStageGradients, lpipsTensors, type LpipsConfig, type LpipsParams } from '@sgdiff/latent-autoencoder/train';
+import { createRng, disposeParams } from '@sgdiff/nn';
+import { loadPart, partFile } from '@sgdiff/pipeline';
 import * as tf from '@tensorflow/tfjs-core';
 import type { PictureBookConfig } from '../configs/config';
 import { createBatchOrder, readPictures } from '../data/batches';
 import type { PictureStore } from '../data/picture-store';
+import { modelSource } from '../model';
 import { encodePicture, tile, toPictures } from '../png';
 import { partOf } from '../training/data-parallel';
 import type { Stage } from '../training/loop';
+import { createDiscriminator, type Discriminator } from './discriminator';
 
 /** Codes that no latent chose for so many steps are moved to where latents are … */
 const RESTART_EVERY = 100;
@@ -25,13 +29,38 @@ const RESTART_EVERY = 100;
 const RESTART_SHARE = 0.6;
 const SAMPLES = 8;
 
-/** Trains the VQ autoencoder on the pictures alone. */
+/** A perceptual distance to train with. */
+export type Perceptual = {
+  readonly params: LpipsParams;
+  /** SHA-256 of its weights. */
+  readonly hash: string;
+  dispose(): void;
+};
+
+/**
+ * The perceptual distance that the config names, if it names one. The caller disposes it.
+ *
+ * @throws ModelError if the folder is not sound.
+ */
+export async function openPerceptual({ perceptual }: PictureBookConfig['autoencoder']): Promise<Perceptual | undefined> {
+  if (!perceptual) return undefined;
+  const { manifest, params } = await loadPart<LpipsParams, LpipsConfig>(modelSource(perceptual.model), 'perceptual', lpipsTensors);
+  return { params, hash: manifest.files[partFile('perceptual')].sha256, dispose: () => disposeParams(params) };
+}
+
+/**
+ * Trains the VQ autoencoder on the pictures alone.
+ *
+ * @param distance The one of `config.perceptual`, if it names one. Borrowed.
+ */
 export function autoencoderStage(
   config: PictureBookConfig['autoencoder'],
   train: PictureStore,
   validation: PictureStore,
+  distance?: Perceptual,
 ): Stage<AutoencoderParams> {
-  const { model, batchSize, seed } = config;
+  const { model, batchSize, seed, adversarial } = config;
+  const perceptual = distance && config.perceptual && { params: distance.params, weight: config.perceptual.weight };
   const order = createBatchOrder(train.count, batchSize, seed);
   const { size } = train;
   let images: Float32Array = new Float32Array(0); // [B, S, S, 3], the own part of the batch
@@ -39,25 +68,53 @@ export function autoencoderStage(
   let counts = new Float32Array(model.codebookSize);
   let countedSteps = 0;
   let chosen: tf.Tensor | undefined;
+  let discriminator: Discriminator | undefined;
+  const choose = (indices?: tf.Tensor): void => {
+    chosen?.dispose();
+    chosen = indices;
+  };
   return {
     name: 'autoencoder',
     init: () => initAutoencoder(model, createRng(seed, 'autoencoder')),
-    config,
+    config: distance ? frozenConfig(config, distance) : config,
     optimiser: config.optimiser,
     batchSize,
     steps: config.steps,
-    splitsBatch: true,
+    // Its discriminator normalises by the whole batch, and the adaptive weight is one for all of it.
+    splitsBatch: !adversarial,
     prepare(step, part) {
       images = readPictures(train, partOf(order(step), part));
     },
     loss(params) {
       const { loss, reconstruction, codebook, l1, indices } = autoencoderLoss(params, model, batch(), config.loss);
-      chosen?.dispose();
-      chosen = tf.keep(indices);
+      choose(tf.keep(indices));
       return { loss, terms: { reconstruction, codebook, l1 } };
     },
+    ...((perceptual || adversarial) && {
+      gradients(params, step) {
+        const images = batch();
+        try {
+          const term = discriminator?.term(step);
+          const { indices, discriminator: judged, terms, ...result } = firstStageGradients(params, model, images, {
+            ...config.loss,
+            ...(perceptual && { perceptual }),
+            ...(term && { adversarial: term }),
+          });
+          choose(indices);
+          if (judged) discriminator?.remember(judged);
+          return { ...result, terms: { ...terms, ...(judged && { discriminator: tf.clone(judged.loss) }) } };
+        } finally {
+          images.dispose();
+        }
+      },
+    }),
+    ...(adversarial && {
+      companion: () => (discriminator = createDiscriminator(config)),
+    }),
     async afterStep(params, step) {
+      await discriminator?.learn(step);
       const used = countCodes((await chosen?.data()) ?? [], model.codebookSize);
+      choose();
       used.forEach((count, code) => (counts[code] += count));
       countedSteps += 1;
       if (step % RESTART_EVERY !== 0 || step > config.steps * RESTART_SHARE) return;
@@ -89,4 +146,9 @@ export function autoencoderStage(
       }
     },
   };
+}
+
+/** Where the folder lies may change between sessions; what is in it may not. */
+function frozenConfig({ perceptual, ...config }: PictureBookConfig['autoencoder'], { hash }: Perceptual): unknown {
+  return { ...config, perceptual: { weight: perceptual?.weight }, frozen: { perceptual: hash } };
 }

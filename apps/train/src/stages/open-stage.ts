@@ -1,6 +1,6 @@
 import { pictureBookVocabulary } from '@sgdiff/datasets';
 import { initAutoencoder, type AutoencoderParams } from '@sgdiff/latent-autoencoder';
-import { initPretrain, type PretrainParams } from '@sgdiff/masked-contrastive-pretrain';
+import { initPretrain, initPretrainWith, type PretrainParams } from '@sgdiff/masked-contrastive-pretrain';
 import { calibrateThresholds, defaultDetectorConfig, detect, initDetector, toThresholds, type DetectorConfig, type DetectorParams } from '@sgdiff/metrics';
 import { initUnet, type UnetParams } from '@sgdiff/diffusion-unet';
 import { createRng, disposeParams, type ParamTree } from '@sgdiff/nn';
@@ -13,11 +13,11 @@ import { CliError } from '../errors';
 import { readStageRecord, readStageWeights, stageHash, type RunFolder, type StageName } from '../run-folder';
 import type { Terminal } from '../terminal';
 import type { Stage } from '../training/loop';
-import { autoencoderStage } from './autoencoder';
+import { autoencoderStage, openPerceptual } from './autoencoder';
 import { detectorStage } from './detector';
 import { diffusionStage, type DiffusionGround } from './diffusion';
 import { cacheLatents } from './latents';
-import { measureRetrieval, pretrainStage } from './pretrain';
+import { measureRetrieval, openImageEncoder, pretrainStage } from './pretrain';
 
 /** A stage with the data and frozen parts it stands on. */
 export type OpenStage<T extends ParamTree> = {
@@ -37,9 +37,9 @@ export async function openStage(
   requireData(run.data, config.data);
   switch (name) {
     case 'autoencoder':
-      return erased(openAutoencoder(config, run));
+      return erased(await openAutoencoder(config, run));
     case 'pretrain':
-      return erased(openPretrain(config, run, terminal));
+      return erased(await openPretrain(config, run, terminal));
     case 'detector':
       return erased(openDetector(config, run, terminal));
     case 'diffusion':
@@ -52,27 +52,40 @@ function erased<T extends ParamTree>(open: OpenStage<T>): OpenStage<ParamTree> {
   return open as unknown as OpenStage<ParamTree>;
 }
 
-function openAutoencoder(config: PictureBookConfig, run: RunFolder): OpenStage<AutoencoderParams> {
+async function openAutoencoder(config: PictureBookConfig, run: RunFolder): Promise<OpenStage<AutoencoderParams>> {
+  const perceptual = await openPerceptual(config.autoencoder);
   const stores = [openStore(run.data, 'train'), openStore(run.data, 'validation')];
   return {
-    stage: autoencoderStage(config.autoencoder, stores[0], stores[1]),
+    stage: autoencoderStage(config.autoencoder, stores[0], stores[1], perceptual),
     facts: async () => ({}),
-    dispose: () => stores.forEach((store) => store.dispose()),
+    dispose() {
+      stores.forEach((store) => store.dispose());
+      perceptual?.dispose();
+    },
   };
 }
 
-function openPretrain(config: PictureBookConfig, run: RunFolder, terminal: Terminal): OpenStage<PretrainParams> {
+async function openPretrain(config: PictureBookConfig, run: RunFolder, terminal: Terminal): Promise<OpenStage<PretrainParams<ParamTree>>> {
   const stores = [openStore(run.data, 'train'), openStore(run.data, 'validation')];
+  const closeStores = (): void => stores.forEach((store) => store.dispose());
+  const imageEncoder = await openImageEncoder(config.pretrain).catch((error: unknown) => {
+    closeStores();
+    throw error;
+  });
   const vocabulary = pictureBookVocabulary();
   return {
-    stage: pretrainStage(config.pretrain, vocabulary, stores[0]),
+    stage: pretrainStage(config.pretrain, vocabulary, stores[0], imageEncoder),
     async facts(params) {
-      const retrieval = await measureRetrieval(params, config.pretrain.model, vocabulary, stores[1], Math.min(100, stores[1].count));
+      const candidates = Math.min(100, stores[1].count);
+      const retrieval = await measureRetrieval(params, config.pretrain.model, vocabulary, stores[1], candidates, imageEncoder);
       const { r1 } = retrieval.graphToImage;
       terminal.say(`retrieval on validation, graph → image: top-1 ${r1.toFixed(3)} among ${retrieval.candidates}`);
       return { validationRetrieval: retrieval };
     },
-    dispose: () => stores.forEach((store) => store.dispose()),
+    dispose() {
+      closeStores();
+      imageEncoder?.dispose();
+    },
   };
 }
 
@@ -182,8 +195,12 @@ export function trainedUnet(config: PictureBookConfig, run: RunFolder): UnetPara
   return withTemplate(() => initUnet(config.diffusion.model, createRng(0)), (template) => readStageWeights(run, 'diffusion', template));
 }
 
-export function trainedPretrain(config: PictureBookConfig, run: RunFolder): PretrainParams {
-  return withTemplate(() => initPretrain(config.pretrain.model, createRng(0)), (template) => readStageWeights(run, 'pretrain', template));
+/** `image` is `{}` where the image encoder is another folder's. */
+export function trainedPretrain(config: PictureBookConfig, run: RunFolder): PretrainParams<ParamTree> {
+  const { model } = config.pretrain;
+  const init = (): PretrainParams<ParamTree> =>
+    model.image === null ? initPretrainWith(model, {}, createRng(0)) : initPretrain(model, createRng(0));
+  return withTemplate(init, (template) => readStageWeights(run, 'pretrain', template));
 }
 
 function withTemplate<T extends ParamTree>(init: () => T, use: (template: T) => T): T {

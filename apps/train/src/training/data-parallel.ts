@@ -1,5 +1,5 @@
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { disposeParams, flattenParams, toVariables, valueAndGrads } from '@sgdiff/nn';
+import { disposeParams, flattenParams, toVariables } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { startBackend, type BackendName } from '../backend';
 import type { PictureBookConfig } from '../configs/config';
@@ -8,6 +8,7 @@ import { messageOf } from '../files';
 import { runFolder, type StageName } from '../run-folder';
 import { openStage } from '../stages/open-stage';
 import { createTerminal } from '../terminal';
+import { stageGradients } from './gradients';
 
 // Data-parallel gradients in one process: each worker thread has its own backend with one thread, opens the same stage
 // and computes the gradients of its part of every batch. Weights and gradients pass through shared memory. Operations of
@@ -149,9 +150,9 @@ export async function serveAsWorker(): Promise<void> {
         try {
           await stage.prepare?.(step, part);
           assignFlat(entries.map(({ tensor }) => tensor as tf.Variable), new Float32Array(weights));
-          const { value, grads } = valueAndGrads(() => stage.loss(params, step, part).loss, params);
+          const { loss, terms, grads } = stageGradients(stage, params, step, part);
           await writeFlat(entries.map(({ path }) => grads[path]), new Float32Array(gradients));
-          tf.dispose([value, grads]);
+          tf.dispose([loss, { ...terms }, grads]);
           send({ step });
         } catch (error) {
           send({ error: messageOf(error) });

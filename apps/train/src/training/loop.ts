@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackendError, type StartedBackend } from '@sgdiff/node-backends';
-import { cloneParams, disposeParams, toVariables, valueAndGrads, type ParamTree } from '@sgdiff/nn';
+import { cloneParams, disposeParams, toVariables, type ParamTree } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
 import { differences } from '../configs/differences';
 import { CliError } from '../errors';
@@ -9,7 +9,8 @@ import { ensureFolder, lockFolder, writeFileAtomic } from '../files';
 import { formatDuration, type Terminal } from '../terminal';
 import { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint';
 import { WHOLE_BATCH, type BatchPart, type Workers } from './data-parallel';
-import { createBackendOptimiser, createSharedOptimiser, learningRateAt, type Optimiser, type OptimiserConfig } from './optimiser';
+import { stageGradients, type StageGradients } from './gradients';
+import { createBackendOptimiser, createSharedOptimiser, learningRateAt, prefixed, withPrefix, type Optimiser, type OptimiserConfig } from './optimiser';
 import { writeReport } from './report';
 
 /** A stage of training: what is trained, and what one step computes. */
@@ -27,6 +28,10 @@ export type Stage<T extends ParamTree> = {
    * The batch is a function of `step` alone, so that a resumed run sees what an unbroken one would have seen.
    */
   loss(params: T, step: number, part: BatchPart): { loss: tf.Scalar; terms: Record<string, tf.Scalar> };
+  /** In place of `loss`, where one tape over it cannot give the gradients. What it returns is handed over. */
+  gradients?(params: T, step: number, part: BatchPart): StageGradients;
+  /** Made when a run begins, for a stage that keeps more from step to step than its weights. */
+  companion?(): Companion;
   /** Whether the loss is a mean over independent items, so that workers may compute it on parts of the batch. */
   readonly splitsBatch: boolean;
   /** Loads the batch of `step` before the tape starts. */
@@ -36,6 +41,15 @@ export type Stage<T extends ParamTree> = {
   /** Pictures for the report: PNG bytes of a grid. Called with averaged weights when there are any. */
   sample?(params: T, step: number): Promise<Uint8Array>;
   readonly sampleEverySteps?: number;
+};
+
+/** What a stage keeps from step to step beside its weights, such as a discriminator. It goes into the checkpoints, not into the result. */
+export type Companion = {
+  /** The caller disposes the tensors. */
+  state(): Record<string, tf.Tensor>;
+  /** Continues from a saved state. Borrows it. */
+  loadState(record: Readonly<Record<string, tf.Tensor>>): void;
+  dispose(): void;
 };
 
 export type RunOptions = {
@@ -92,13 +106,14 @@ async function runLocked<T extends ParamTree>(stage: Stage<T>, options: RunOptio
   disposeParams(initial);
   const { workers } = options;
   const optimiser = workers ? await createSharedOptimiser(params, stage.optimiser, workers) : createBackendOptimiser(params, stage.optimiser);
+  const companion = stage.companion?.();
 
   let step = start?.header.step ?? 0;
   const secondsBefore = start?.header.seconds ?? 0;
   const begun = performance.now();
   const seconds = (): number => secondsBefore + (performance.now() - begun) / 1000;
   const save = async (): Promise<void> => {
-    const state = optimiser.state();
+    const state = { ...optimiser.state(), ...(companion && prefixed('companion', companion.state())) };
     try {
       await saveCheckpoint(checkpoints, { stage: stage.name, step, seconds: seconds(), config: stage.config }, state);
     } finally {
@@ -118,6 +133,7 @@ async function runLocked<T extends ParamTree>(stage: Stage<T>, options: RunOptio
   const run = async (): Promise<RunResult<T>> => {
     if (start) {
       optimiser.loadState(start.tensors);
+      companion?.loadState(withPrefix('companion', start.tensors));
       tf.dispose(start.tensors);
       terminal.note(`${stage.name}: continuing at step ${step} of ${stage.steps}.`);
     }
@@ -171,6 +187,7 @@ async function runLocked<T extends ParamTree>(stage: Stage<T>, options: RunOptio
     progress.stop();
     tf.dispose(start?.tensors ?? {});
     optimiser.dispose();
+    companion?.dispose();
     disposeParams(params);
   }
 }
@@ -184,22 +201,17 @@ async function trainStep<T extends ParamTree>(
   logged: boolean,
   part: BatchPart,
 ): Promise<Record<string, number> | undefined> {
-  let kept: Record<string, tf.Scalar> = {};
-  const { value, grads } = valueAndGrads(() => {
-    const { loss, terms } = stage.loss(params, step, part);
-    if (logged) kept = Object.fromEntries(Object.entries(terms).map(([name, term]) => [name, tf.keep(tf.clone(term))]));
-    return loss;
-  }, params);
+  const { loss: value, terms, grads } = stageGradients(stage, params, step, part);
   try {
     const loss = (await value.data())[0];
     const { norm, nonFinite } = await optimiser.update(grads, learningRate);
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) throw badNumbers(stage.name, step, loss, norm, nonFinite);
     if (!logged) return undefined;
     const out: Record<string, number> = { loss, gradientNorm: norm };
-    for (const [name, term] of Object.entries(kept)) out[name] = (await term.data())[0];
+    for (const [name, term] of Object.entries(terms)) out[name] = (await term.data())[0];
     return out;
   } finally {
-    tf.dispose([value, grads, kept]);
+    tf.dispose([value, grads, { ...terms }]);
   }
 }
 
@@ -212,7 +224,8 @@ function brokenBackend(stage: string, step: number, error: BackendError): Backen
   return new BackendError(error.code, `${stage}: at step ${step + 1}: ${error.message} What was saved is sound: ${remedy}.`, { cause: error });
 }
 
-function badNumbers(stage: string, step: number, loss: number, norm: number, nonFinite: string | undefined): CliError {
+/** Why training stops at a loss or a gradient that is not finite. */
+export function badNumbers(stage: string, step: number, loss: number, norm: number, nonFinite: string | undefined): CliError {
   const what = [
     ...(Number.isFinite(loss) ? [] : [`the loss is ${loss}`]),
     ...(nonFinite === undefined ? [] : [`the gradient of "${nonFinite}" is not finite`]),

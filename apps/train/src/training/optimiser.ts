@@ -25,6 +25,10 @@ export type OptimiserConfig = {
   /** … to this share of `learningRate` at the last step. */
   readonly finalShare: number;
   readonly weightDecay: number;
+  /** Decay of the mean of the gradients; 0.9. */
+  readonly beta1?: number;
+  /** Decay of the mean of their squares; 0.999. */
+  readonly beta2?: number;
   readonly clipNorm: number;
   /** Decay of the moving average of the weights; 0 keeps none. */
   readonly emaDecay: number;
@@ -163,8 +167,8 @@ export function meanInPlace(own: Float32Array, others: readonly Float32Array[]):
   }
 }
 
-function adamOptions({ learningRate, weightDecay }: OptimiserConfig): AdamWOptions {
-  return { learningRate, weightDecay, decayFilter: (_path, tensor) => tensor.rank > 1 };
+function adamOptions({ learningRate, weightDecay, beta1, beta2 }: OptimiserConfig): AdamWOptions {
+  return { learningRate, weightDecay, beta1, beta2, decayFilter: (_path, tensor) => tensor.rank > 1 };
 }
 
 function emaOptions({ emaDecay }: OptimiserConfig): EmaOptions {
@@ -193,11 +197,13 @@ function copies(variables: ParamTree): Record<string, tf.Tensor> {
   return Object.fromEntries(flattenParams(variables).map(({ path, tensor }) => [`params/${path}`, tf.clone(tensor)]));
 }
 
-function prefixed(prefix: string, record: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
+/** `a` as `prefix/a`. */
+export function prefixed(prefix: string, record: Record<string, tf.Tensor>): Record<string, tf.Tensor> {
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [`${prefix}/${key}`, value]));
 }
 
-function withPrefix(prefix: string, tensors: Readonly<Record<string, tf.Tensor>>): Record<string, tf.Tensor> {
+/** Those that are named `prefix/a`, as `a`. */
+export function withPrefix(prefix: string, tensors: Readonly<Record<string, tf.Tensor>>): Record<string, tf.Tensor> {
   const start = `${prefix}/`;
   return Object.fromEntries(
     Object.entries(tensors).filter(([key]) => key.startsWith(start)).map(([key, value]) => [key.slice(start.length), value]),

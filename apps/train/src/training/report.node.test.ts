@@ -44,6 +44,13 @@ describe('the report', () => {
     expect(readReport()).toContain('<tr><th>loss</th><td>3.000</td></tr>');
   });
 
+  it('begins the curve of a term that is only logged later where that term begins', () => {
+    writeLog([line(1, 4), { ...line(20, 2), deceit: 5 }, { ...line(40, 3), deceit: 7 }]);
+    writeReport(folder, 'toy');
+    expect(drawnData(readReport()).series.deceit).toEqual([null, 5, 6]);
+    expect(readReport()).toContain('<tr><th>deceit</th><td>6.000</td></tr>');
+  });
+
   it('needs no network: what it shows and runs is inside', () => {
     writeLog([line(1, 4)]);
     mkdirSync(join(folder, 'samples'));

@@ -44,7 +44,7 @@ const steps = ${JSON.stringify(lines.map((line) => line.step))};
 const series = ${JSON.stringify(series)};
 for (const [name, values] of Object.entries(series)) {
   const place = document.getElementById('curves').appendChild(document.createElement('div'));
-  const positive = values.every((value) => value > 0);
+  const positive = values.every((value) => value === null || value > 0);
   new uPlot({
     title: name, width: 500, height: 260,
     scales: { x: { time: false }, y: positive ? { distr: 3 } : {} },
@@ -73,9 +73,12 @@ function readLog(path: string): LogLine[] {
 
 /** Exponential mean over about ten log lines; the raw curve of a diffusion loss shows nothing but noise. */
 function smooth(values: number[]): number[] {
-  let mean = values[0];
-  return values.map((value, i) => {
-    mean += (value - mean) * Math.max(0.1, 1 / (i + 1));
+  let mean = NaN; // until a term that comes later in the run is there
+  let count = 0;
+  return values.map((value) => {
+    if (Number.isNaN(value)) return mean;
+    count += 1;
+    mean = count === 1 ? value : mean + (value - mean) * Math.max(0.1, 1 / count);
     return Number(mean.toPrecision(6));
   });
 }

@@ -35,7 +35,7 @@ const NO_OPERATIONS = [
     'KernelThreadsError',
     'expectShape',
   ],
-  ...['flattenParams', 'mapParams', 'restoreParams', 'countParams', 'disposeParams', 'cloneParams', 'toVariables'],
+  ...['flattenParams', 'mapParams', 'restoreParams', 'treeFromPaths', 'expectTensors', 'toTensor', 'countParams', 'disposeParams', 'cloneParams', 'toVariables'],
   ...[
     'createRng',
     'restoreRng',
@@ -49,6 +49,7 @@ const NO_OPERATIONS = [
   ],
   ...['createHostAdamW', 'createHostEma', 'toFloat16', 'fromFloat16'],
   ...['encodeSafetensors', 'decodeSafetensors', 'paramsToSafetensors', 'paramsFromSafetensors'],
+  ...['openSafetensors', 'encodeSafetensorsHeader', 'streamSafetensors', 'fromLayout', 'shapeInLayout'],
   ...['startKernelThreads', 'kernelThreads'],
 ];
 

@@ -38,6 +38,10 @@ export type SamplerUnderTest = {
   ) => AsyncGenerator<SamplingStep<Tensor2D>, void, void>;
   /** What the message says needs noise; absent for a deterministic sampler. */
   readonly needsNoise?: string;
+  /** Levels at which the network is called in step `index`; default the step's own. */
+  readonly callsOf?: (index: number, sigmas: ArrayLike<number>) => readonly number[];
+  /** The result is drawn on from several predictions, so it is the last one only up to rounding, where those agree. */
+  readonly extrapolates?: boolean;
 };
 
 const SIGMAS = [8, 4, 2, 1, 0];
@@ -48,8 +52,22 @@ const SCHEDULE = createSchedule({ kind: 'sqrt-linear', timesteps: 1000, betaStar
 const soft: Denoiser<Tensor2D> = (x, sigma) => tf.tidy(() => tf.tanh(tf.div<tf.Tensor2D>(x, 1 + sigma)));
 
 export function describeSampler(label: string, sampler: SamplerUnderTest): void {
-  const { name, sample, iterate, needsNoise } = sampler;
+  const { name, sample, iterate, needsNoise, extrapolates = false } = sampler;
+  const callsOf = sampler.callsOf ?? ((index: number, sigmas: ArrayLike<number>) => [sigmas[index]!]);
   const noise = perItemNoise([11, 12]);
+
+  /** What `f` makes of every network call of a run, given the step it is in and its level. */
+  function atEachCall<R>(sigmas: ArrayLike<number>, f: (index: number, sigma: number) => R): R[] {
+    return Array.from({ length: sigmas.length - 1 }, (_, index) => index).flatMap((index) =>
+      callsOf(index, sigmas).map((sigma) => f(index, sigma)),
+    );
+  }
+
+  /** For a result that a sampler which does not extrapolate has to the last bit. */
+  function expectPoint(values: readonly number[], point: number): void {
+    if (!extrapolates) expect(values).toEqual(Array(6).fill(point));
+    else expect(values).toBeAllClose(Array(6).fill(point), { rtol: 0, atol: 1e-5 }); // float32 differences of up to 30
+  }
 
   async function run(
     denoiser: Denoiser<Tensor2D>,
@@ -93,12 +111,12 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         const draw = perItemNoise([steps]);
         const xT = initialNoise<tf.Rank.R2>(draw, [1, 2], sigmas);
         const y = await sample((x, sigma, at) => (seen.push(sigma), inner(x, sigma, at)), xT, sigmas, { noise: draw });
-        expect(seen).toEqual(Array.from(sigmas.slice(0, -1)));
+        expect(seen).toEqual(atEachCall(sigmas, (_, sigma) => sigma));
         expect(Array.from(y.dataSync()).every(Number.isFinite)).toBe(true);
         tf.dispose([xT, y]);
       }
 
-      it('calls the network once per sigma but the last, in order, for every step count from 1 to 100 and for 1000', async () => {
+      it('calls the network as often as documented, at falling sigmas, for every step count from 1 to 100 and for 1000', async () => {
         for (let steps = 1; steps <= 100; steps++) {
           await takesItsSteps(
             steps,
@@ -126,17 +144,16 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
       it('tells the denoiser which step of how many it is in', async () => {
         const seen: unknown[] = [];
         (await run((x, sigma, step) => (seen.push({ ...step }), soft(x, sigma, step)))).dispose();
-        expect(seen).toEqual([0, 1, 2, 3].map((index) => ({ index, steps: 4 })));
+        expect(seen).toEqual(atEachCall(SIGMAS, (index) => ({ index, steps: 4 })));
       });
     });
 
     describe('what comes out', () => {
-      it('is the point itself, to the last bit, when the denoiser knows one point only', async () => {
-        const values = await valuesOf(run((x) => tf.fill(x.shape, 0.625)));
-        expect(values).toEqual(Array(6).fill(0.625));
+      it(`is the point itself, to ${extrapolates ? 'rounding' : 'the last bit'}, when the denoiser knows one point only`, async () => {
+        expectPoint(await valuesOf(run((x) => tf.fill(x.shape, 0.625))), 0.625);
       });
 
-      it('is the last predicted x0, and is seen by onStep and by the loop alike', async () => {
+      it(`is ${extrapolates ? '' : 'the last predicted x0, and is '}seen by onStep and by the loop alike`, async () => {
         const told: number[][] = [];
         const looped: number[][] = [];
         const copy = ({ index, steps, sigma, sigmaNext, x0, x }: SamplingStep) => [
@@ -155,7 +172,7 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
           [2, 4, 2, 1],
           [3, 4, 1, 0],
         ]);
-        expect(told[3]!.slice(4, 10)).toEqual(result);
+        if (!extrapolates) expect(told[3]!.slice(4, 10)).toEqual(result);
         expect(told[3]!.slice(10)).toEqual(result);
       });
 
@@ -203,12 +220,23 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         expect(values).toEqual(await valuesOf(run(soft)));
       });
 
-      it(needsNoise ? 'draws noise once in each step but the last' : 'never draws noise', async () => {
+      it('with keepNoise stops at a last sigma above 0, in the state that a longer run has there', async () => {
+        const states: number[][] = [];
+        (await run(soft, { onStep: ({ x }) => void states.push(Array.from(x.dataSync())) })).dispose();
+        expect(await valuesOf(run(soft, { keepNoise: true }, [8, 4, 2]))).toEqual(states[1]);
+        expect(await valuesOf(run(soft, { keepNoise: true }))).toEqual(states[3]); // a 0 at the end is no harm
+        await expectNoLeak(() => run(soft, { keepNoise: true }, [8, 4, 2]));
+      });
+
+      it(needsNoise ? 'draws noise once in each step but the one to sigma 0' : 'never draws noise', async () => {
         const drawn: number[] = [];
         const counted: Noise = (shape, step) => (drawn.push(step), noise(shape, step));
         const xT = initialNoise<tf.Rank.R2>(noise, [...SHAPE], SIGMAS);
         (await sample(soft, xT, SIGMAS, { noise: counted })).dispose();
         expect(drawn).toEqual(needsNoise ? [0, 1, 2] : []);
+        drawn.length = 0;
+        (await sample(soft, xT, [8, 4, 2], { noise: counted, keepNoise: true })).dispose();
+        expect(drawn).toEqual(needsNoise ? [0, 1] : []);
         xT.dispose();
       });
     });
@@ -240,7 +268,7 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         await expect(run(stopping, { signal: controller.signal })).rejects.toThrow(
           `${name}: aborted after step 1 of 4.`,
         );
-        expect(calls).toBe(2);
+        expect(calls).toBe(atEachCall(SIGMAS, (index) => index).filter((index) => index <= 1).length);
       });
 
       it('stops before the next network call when onStep aborts', async () => {
@@ -251,7 +279,7 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         await expect(run(counted, { signal: controller.signal, onStep })).rejects.toThrow(
           `${name}: aborted after step 2 of 4.`,
         );
-        expect(calls).toBe(3);
+        expect(calls).toBe(atEachCall(SIGMAS, (index) => index).filter((index) => index <= 2).length);
       });
 
       it('lets timers through between steps, so that one can stop a long run', async () => {
@@ -274,7 +302,11 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
           order.push(`told ${index}`);
         };
         (await run(logged, { onStep })).dispose();
-        expect(order).toEqual([0, 1, 2, 3].flatMap((index) => [`call ${index}`, `told ${index}`]));
+        const turns = [0, 1, 2, 3].map((index) => [
+          ...callsOf(index, SIGMAS).map(() => `call ${index}`),
+          `told ${index}`,
+        ]);
+        expect(order).toEqual(turns.flat());
       });
     });
 
@@ -337,7 +369,7 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
 
       it('leaves alone a tensor that the denoiser keeps, and the x that it was given', async () => {
         const kept = tf.fill([...SHAPE], 0.25) as Tensor2D;
-        expect(await valuesOf(run(() => kept))).toEqual(Array(6).fill(0.25));
+        expectPoint(await valuesOf(run(() => kept)), 0.25);
         expect(kept.isDisposed).toBe(false);
         kept.dispose();
         await expectNoLeak(() => run((x) => x));
@@ -383,7 +415,8 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         expect(await failure([])).toBe(short(0));
         expect(await failure([0])).toBe(short(1));
         expect(await failure([2, 1, 0.5])).toBe(
-          `${name}: expected the last sigma to be 0, so that no noise is left in the result, received 0.5. Append a 0.`,
+          `${name}: expected the last sigma to be 0, so that no noise is left in the result, received 0.5. ` +
+            `Append a 0, or set keepNoise to stop there.`,
         );
       });
 
@@ -438,6 +471,10 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         it('asks for the noise it needs, and checks its shape', async () => {
           expect(await failure(SIGMAS, { noise: undefined })).toBe(
             `${name}: expected options.noise, which ${needsNoise} needs, received none. Pass perItemNoise(seeds).`,
+          );
+          const endless: Noise = (shape) => tf.fill([...shape], Infinity);
+          expect(await failure([2, 1], { noise: endless, keepNoise: true })).toBe(
+            `${name}: the result, at sigma 1, holds NaN or infinity. Look at options.noise.`,
           );
           const wide: Noise = () => tf.zeros([2, 9]);
           expect(await failure(SIGMAS, { noise: wide })).toBe(

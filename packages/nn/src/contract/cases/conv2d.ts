@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { conv2d, type Conv2dOptions } from '../../conv2d';
 import { contractCase, type ContractCase } from '../contract-case';
-import { normal } from '../inputs';
+import { normal, type Input } from '../inputs';
 import * as reference from '../reference';
 
 /** The paddings of the published network: 1 on all sides, and before a stride of 2 only below and to the right. */
@@ -47,7 +47,12 @@ export const conv2dCases: readonly ContractCase[] = [
   ),
   convolution('2x2, same', { x: [1, 4, 5, 3], weight: [2, 2, 3, 4] }, {}),
   convolution('1x3', { x: [1, 4, 5, 4], weight: [1, 3, 4, 4] }, {}),
+  convolution('4x4, padding 1', { x: [1, 5, 6, 4], weight: [4, 4, 4, 3] }, { padding: SYMMETRIC }),
+  convolution('4x4, stride 2, padding 1', { x: [2, 8, 7, 3], weight: [4, 4, 3, 8] }, { stride: 2, padding: SYMMETRIC }),
   convolution('5x5, stride 3', { x: [1, 8, 7, 2], weight: [5, 5, 2, 3] }, { stride: 3 }),
+  frozen('1x1', { x: [2, 3, 5, 6], weight: [1, 1, 6, 5] }, {}),
+  frozen('3x3', { x: [2, 5, 6, 4], weight: [3, 3, 4, 8] }, {}),
+  frozen('3x3, stride 2, padding 1', { x: [2, 7, 6, 3], weight: [3, 3, 3, 5] }, { stride: 2, padding: SYMMETRIC }),
   contractCase({
     op: 'conv2d',
     name: '3x3, no bias',
@@ -76,5 +81,17 @@ function convolution(name: string, { x, weight }: Sizes, options: Conv2dOptions)
     run: ({ x, ...params }) => conv2d(params, x as tf.Tensor4D, options),
     reference: ({ x, weight, bias }) => reference.conv2d(x, weight, bias, options),
     misshapen: [{ x: [B, H, W, C + 1] }, { x: [B, H, W * C] }],
+  });
+}
+
+/** With weights that are not trained: the gradient is x's alone. */
+function frozen(name: string, { x, weight }: Sizes, options: Conv2dOptions): ContractCase {
+  const still = <S extends readonly number[]>(input: Input<S>): Input<S> => ({ ...input, differentiable: false });
+  return contractCase({
+    op: 'conv2d',
+    name: `${name}, frozen`,
+    inputs: { x: normal(...x), weight: still(normal(...weight)), bias: still(normal(weight[3])) },
+    run: ({ x, ...params }) => conv2d(params, x as tf.Tensor4D, { ...options, frozen: true }),
+    reference: ({ x, weight, bias }) => reference.conv2d(x, weight, bias, options),
   });
 }
