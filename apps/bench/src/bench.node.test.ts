@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { operationCases } from './operations';
-import type { BenchResult, MemoryResult } from './result';
+import type { BenchResult, DrawingResult, MemoryResult } from './result';
 import { SMALL, stepCases } from './steps';
 
 const program = join(import.meta.dirname, '../dist/main.js');
@@ -65,6 +65,21 @@ describe('npm run bench', () => {
     expect([early.step, late.step]).toEqual([4, 40]);
     const { tensors, tensorBytes, wasmBytes } = early;
     expect(late).toMatchObject({ tensors, tensorBytes, wasmBytes });
+  });
+
+  it('loads a model and draws with it', async () => {
+    const model = join(import.meta.dirname, '../../../packages/model-picture-book');
+    const { code, stdout } = await bench('--threads', '1', '--model', model, '--steps', '3', '--json', 'drawing.json');
+    expect(code).toBe(0);
+    const [result] = readJson<DrawingResult[]>('drawing.json');
+    expect(result).toMatchObject({ model: 'picture-book', backend: 'wasm', threads: 1, imageSize: 64 });
+    expect(result.peakBytes).toBeGreaterThanOrEqual(result.loadedBytes);
+    expect(result.loadedBytes).toBeGreaterThan(result.weightBytes);
+    expect(stdout).toContain('step s');
+    const absent = await bench('--threads', '1', '--model', join(folder, 'nowhere'));
+    expect(absent.code).toBe(1);
+    expect(absent.stderr).toContain('nowhere": expected a folder, a URL or an installed npm package, found none.');
+    expect((await bench('--model', model, '--steps', '1')).stderr).toContain('--steps 1: expected 2 or more');
   });
 
   const python = process.env['SGDIFF_PYTHON'];

@@ -20,7 +20,7 @@ export async function* measureMemory(steps: number): AsyncGenerator<Omit<MemoryR
 }
 
 /** Size of the memory of tfjs' wasm module (4.22), which only ever grows. */
-function wasmBytes(): number | null {
+export function wasmBytes(): number | null {
   if (tf.getBackend() !== 'wasm') return null;
   const { HEAPU8 } = (tf.backend() as unknown as { wasm: { HEAPU8: Uint8Array } }).wasm;
   return HEAPU8.buffer.byteLength;

@@ -6,13 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS } from './backend';
 import { BenchError } from './errors';
-import type { BenchResult, MemoryResult } from './result';
+import type { BenchResult, DrawingResult, MemoryResult } from './result';
 import { selectCases, type SessionMessage, type SessionRequest } from './session';
-import { memoryTable, resultTable, toMarkdown, toText } from './table';
+import { drawingTable, memoryTable, resultTable, toMarkdown, toText } from './table';
 
 /** Backends that compute with as many threads as they are told. */
 const THREADED: ReadonlySet<string> = new Set(['wasm', 'tensorflow']);
 const MEMORY_STEPS = 1000;
+const DRAWING_STEPS = 6;
 
 type Options = {
   readonly backend: string;
@@ -24,6 +25,8 @@ type Options = {
   readonly json?: string;
   readonly markdown?: boolean;
   readonly memory?: true | number;
+  readonly model?: string;
+  readonly steps: number;
   readonly tiny?: boolean;
 };
 
@@ -40,20 +43,26 @@ export function buildProgram(finish: (code: number) => void): Command {
     .option('--json <file>', 'write the results there')
     .option('--markdown', 'print the table as Markdown')
     .option('--memory [steps]', `train so many steps (${MEMORY_STEPS}) instead and report memory`, count)
+    .addOption(
+      new Option('--model <folder>', 'load this model and draw a picture with it instead').conflicts(['memory', 'only', 'part', 'python']),
+    )
+    .option('--steps <count>', 'with --model: network calls, from 2', count, DRAWING_STEPS)
     .addOption(new Option('--tiny', 'small sizes, for tests').hideHelp())
     .showHelpAfterError('(--help shows what is possible)')
     .action(async (options: Options) => finish(await bench(options)));
 }
 
 async function bench(options: Options): Promise<number> {
-  const { backend, only, part, rounds, python, json, memory, tiny = false } = options;
-  if (memory === undefined && selectCases({ only, part, tiny }).length === 0) {
+  const { backend, only, part, rounds, python, json, memory, model, steps, tiny = false } = options;
+  if (model !== undefined && steps < 2) throw new BenchError(`--steps ${steps}: expected 2 or more, since the first is not counted.`);
+  if (memory === undefined && model === undefined && selectCases({ only, part, tiny }).length === 0) {
     throw new BenchError(`--only ${only ?? ''}: no operation has such a name.`);
   }
   const cores = availableParallelism();
   const threads = THREADED.has(backend) ? (options.threads ?? [...new Set([1, cores])]) : [1];
   const results: BenchResult[] = [];
   const states: MemoryResult[] = [];
+  const drawings: DrawingResult[] = [];
   const failures: string[] = [];
   for (const each of threads) {
     const request: SessionRequest = {
@@ -65,18 +74,20 @@ async function bench(options: Options): Promise<number> {
       ...(part === undefined ? {} : { part }),
       ...(python === undefined ? {} : { python: python.includes('/') ? userPath(python) : python }),
       ...(memory === undefined ? {} : { memorySteps: memory === true ? MEMORY_STEPS : memory }),
+      ...(model === undefined ? {} : { drawing: { model: userPath(model), steps } }),
     };
     await runInProcess(request, (message) => {
       if ('result' in message) results.push(message.result);
       else if ('memory' in message) states.push(message.memory);
+      else if ('drawing' in message) drawings.push(message.drawing);
       else if ('note' in message) process.stderr.write(`${message.note}\n`);
       else failures.push(message.failure);
     });
   }
-  const table = memory === undefined ? resultTable(results) : memoryTable(states);
+  const table = model !== undefined ? drawingTable(drawings) : memory !== undefined ? memoryTable(states) : resultTable(results);
   if (table.rows.length > 0) process.stdout.write(`${(options.markdown ? toMarkdown : toText)(table)}\n`);
-  for (const line of memory === undefined ? remarks(results) : []) process.stdout.write(`${line}\n`);
-  if (json !== undefined) writeJson(userPath(json), memory === undefined ? results : states);
+  for (const line of remarks(results)) process.stdout.write(`${line}\n`);
+  if (json !== undefined) writeJson(userPath(json), [...results, ...states, ...drawings]);
   if (failures.length > 0) throw new BenchError(failures.join('\n'));
   return 0;
 }

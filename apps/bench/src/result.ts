@@ -32,3 +32,26 @@ export type MemoryResult = {
   /** Resident memory of the process. */
   readonly rssBytes: number;
 };
+
+/** One picture drawn with a model folder. */
+export type DrawingResult = {
+  readonly model: string;
+  readonly backend: string;
+  readonly threads: number;
+  readonly imageSize: number;
+  /** From opening the folder to a model that is ready. */
+  readonly loadMs: number;
+  /** One network call for one picture without guidance. */
+  readonly stepMs: number;
+  readonly gflops: number;
+  /** From the last latents to pixels. */
+  readonly decodeMs: number;
+  /** Weights as tensors. */
+  readonly weightBytes: number;
+  /** Most memory of the process until the model was loaded. */
+  readonly loadedBytes: number;
+  /** Most memory of the process, drawing included. */
+  readonly peakBytes: number;
+  /** Memory of the wasm module at the end; null on other backends. */
+  readonly wasmBytes: number | null;
+};

@@ -1,12 +1,13 @@
 import { startBackend } from './backend';
 import type { BenchCase } from './bench-case';
 import { BenchError } from './errors';
+import { measureDrawing } from './drawing';
 import { measureLimits, type Limits } from './limits';
 import { measure, requireEqual, tensorContestant } from './measure';
 import { measureMemory } from './memory';
 import { operationCases } from './operations';
 import { startPyTorch, type PyTorch } from './pytorch';
-import type { BenchResult, MemoryResult } from './result';
+import type { BenchResult, DrawingResult, MemoryResult } from './result';
 import { PICTURE_BOOK, SMALL, stepCases } from './steps';
 
 /** What one process measures: one backend with one number of threads. */
@@ -23,12 +24,15 @@ export type SessionRequest = {
   readonly tiny: boolean;
   /** Trains so many steps instead and looks at memory. */
   readonly memorySteps?: number;
+  /** Draws a picture with this model folder instead. */
+  readonly drawing?: { readonly model: string; readonly steps: number };
 };
 
 export type SessionMessage =
   | { readonly note: string }
   | { readonly result: BenchResult }
   | { readonly memory: MemoryResult }
+  | { readonly drawing: DrawingResult }
   /** The whole session or one operation ended with an error. */
   | { readonly failure: string };
 
@@ -46,6 +50,12 @@ export async function runSession(request: SessionRequest, tell: (message: Sessio
   if (request.memorySteps !== undefined) {
     tell({ note: `${name}: ${request.memorySteps} training steps of a small U-Net` });
     for await (const state of measureMemory(request.memorySteps)) tell({ memory: { ...state, backend, threads } });
+    return;
+  }
+  if (request.drawing) {
+    const { model, steps } = request.drawing;
+    tell({ note: `${name}: ${model}, ${steps} steps` });
+    tell({ drawing: { ...(await choice.guard(() => measureDrawing(model, steps))), backend, threads } });
     return;
   }
   const limits = backend === 'wasm' ? await measureLimits(threads) : undefined;

@@ -1,9 +1,9 @@
-import type { BenchResult, MemoryResult } from './result';
+import type { BenchResult, DrawingResult, MemoryResult } from './result';
 
 type Table = { readonly head: readonly string[]; readonly rows: readonly (readonly string[])[] };
 
 /** Columns that hold words; all others hold numbers. */
-const WORDS: ReadonlySet<string> = new Set(['operation', 'sizes', 'backend']);
+const WORDS: ReadonlySet<string> = new Set(['operation', 'sizes', 'backend', 'model']);
 
 export function resultTable(results: readonly BenchResult[]): Table {
   const hasLimit = results.some(({ limitGflops }) => limitGflops !== null);
@@ -29,6 +29,22 @@ export function memoryTable(results: readonly MemoryResult[]): Table {
     rows: results.map(({ step, backend, threads, tensors, tensorBytes, wasmBytes, rssBytes }) => [
       ...[String(step), backend, String(threads), String(tensors), String(tensorBytes)],
       ...[wasmBytes === null ? '' : String(wasmBytes), String(rssBytes)],
+    ]),
+  };
+}
+
+export function drawingTable(results: readonly DrawingResult[]): Table {
+  const seconds = (ms: number): string => number(ms / 1000);
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
+  return {
+    head: [
+      ...['model', 'backend', 'threads', 'load s', 'step s', 'GFLOP/s', 'decode s'],
+      ...['MB weights', 'MB loaded', 'MB at most', 'MB of wasm'],
+    ],
+    rows: results.map((result) => [
+      ...[result.model, result.backend, String(result.threads), seconds(result.loadMs), seconds(result.stepMs)],
+      ...[number(result.gflops), seconds(result.decodeMs), megabytes(result.weightBytes), megabytes(result.loadedBytes)],
+      ...[megabytes(result.peakBytes), result.wasmBytes === null ? '' : megabytes(result.wasmBytes)],
     ]),
   };
 }
