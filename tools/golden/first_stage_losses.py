@@ -8,7 +8,6 @@ are those of seeded.py, so that the fixture holds results alone. Writes fixtures
 """
 
 import json
-import re
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from diffusers import VQModel
 from torch import nn
 from torch.nn import functional as F
 
+from autoencoder import our_path
 from seeded import seeded_uniform, seeded_weight, to_torch_layout
 
 FOLDER = Path(__file__).resolve().parents[2] / "packages" / "latent-autoencoder" / "fixtures"
@@ -152,29 +152,6 @@ def discriminator_case(channels: int, layers: int, B: int, H: int, W: int) -> di
     return case
 
 
-def our_path(name: str) -> str:
-    """A name of diffusers' VQModel with two levels in our tree."""
-    rules = [
-        (r"^encoder\.down_blocks\.(\d+)\.", r"encoder.down.\1."),
-        (r"^decoder\.up_blocks\.(\d+)\.", lambda m: f"decoder.up.{1 - int(m[1])}."),
-        (r"\.mid_block\.resnets\.(\d)\.", lambda m: f".mid.block{int(m[1]) + 1}."),
-        (r"\.mid_block\.attentions\.0\.", ".mid.attn1."),
-        (r"\.resnets\.", ".block."),
-        (r"\.attentions\.", ".attn."),
-        (r"\.(down|up)samplers\.0\.", r".\1sample."),
-        (r"\.group_norm\.", ".norm."),
-        (r"\.to_([qkv])\.", r".\1."),
-        (r"\.to_out\.0\.", ".projOut."),
-        (r"\.conv_shortcut\.", ".ninShortcut."),
-        (r"\.conv_norm_out\.", ".normOut."),
-        (r"\.conv_(in|out)\.", lambda m: f".conv{m[1].capitalize()}."),
-        (r"^(quant|post_quant)_conv\.", lambda m: "quantConv." if m[1] == "quant" else "postQuantConv."),
-    ]
-    for pattern, replacement in rules:
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
 def autoencoder() -> VQModel:
     model = VQModel(
         in_channels=3,
@@ -191,7 +168,7 @@ def autoencoder() -> VQModel:
     model.quantize.legacy = True
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            path = our_path(name)
+            path = our_path(name, 2)
             if parameter.ndim == 2 and "embedding" not in path:  # a 1x1 convolution here
                 out, into = parameter.shape
                 parameter.copy_(weight(path, (1, 1, into, out))[:, :, 0, 0])
@@ -230,7 +207,7 @@ def composite_case(B: int, side: int) -> dict:
         "decoder.convOut.bias",
     )
     gradients = {
-        our_path(name): flat(ours(parameter.grad)) for name, parameter in model.named_parameters() if our_path(name) in checked
+        our_path(name, 2): flat(ours(parameter.grad)) for name, parameter in model.named_parameters() if our_path(name, 2) in checked
     }
     judge.zero_grad()
     real, fake = judge(x), judge(decoded.detach())
