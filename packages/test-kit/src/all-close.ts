@@ -46,6 +46,18 @@ export function describeDifference(
   );
 }
 
+/** The largest difference beside the largest value, which is what accuracies are stated in. */
+function describeError(received: unknown, expected: unknown): string {
+  const [a, b] = [valuesOf(received).data, valuesOf(expected).data];
+  let difference = 0;
+  let largest = 0;
+  for (let i = 0; i < b.length; i++) {
+    difference = Math.max(difference, Math.abs(a[i]! - b[i]!));
+    largest = Math.max(largest, Math.abs(b[i]!));
+  }
+  return `largest error ${(difference / largest).toExponential(1)} of the largest value, ${b.length} values`;
+}
+
 function valuesOf(value: unknown): Values {
   if (value instanceof tf.Tensor) return { shape: value.shape, data: value.dataSync() };
   if (typeof value === 'number') return { shape: [], data: [value] };
@@ -71,6 +83,9 @@ function toNumber(value: unknown): number {
 expect.extend({
   toBeAllClose(received: unknown, expected: unknown, tolerance: Tolerance = {}) {
     const difference = describeDifference(received, expected, tolerance);
+    if (process.env['SGDIFF_SHOW_ERRORS']) {
+      process.stdout.write(`${this.currentTestName ?? ''}: ${describeError(received, expected)}\n`);
+    }
     return {
       pass: difference === undefined,
       message: () => difference ?? 'expected the values to differ by more than the tolerance, but all are close',
