@@ -87,6 +87,9 @@ export class UnetConfigError extends Error {
   override readonly name = 'UnetConfigError';
 }
 
+/** Of levels, blocks and layers; far more than anybody trains, but a damaged file may say anything. */
+const MAX_COUNT = 50;
+
 /** @throws UnetConfigError naming the first field that does not fit. */
 export function checkConfig(config: UnetConfig): void {
   const positive = {
@@ -105,6 +108,15 @@ export function checkConfig(config: UnetConfig): void {
   for (const [field, value] of Object.entries(positive)) {
     if (!Number.isInteger(value) || value < 1) {
       throw new UnetConfigError(`UnetConfig: expected ${field} to be a whole number above 0, received ${value}.`);
+    }
+  }
+  for (const [field, value] of Object.entries({
+    'channelMults.length': config.channelMults.length,
+    numResBlocks: config.numResBlocks,
+    transformerDepth: config.transformerDepth,
+  })) {
+    if (value > MAX_COUNT) {
+      throw new UnetConfigError(`UnetConfig: expected ${field} to be at most ${MAX_COUNT}, received ${value}.`);
     }
   }
   config.channelMults.forEach((mult, level) => {

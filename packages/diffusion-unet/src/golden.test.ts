@@ -54,7 +54,7 @@ const config: UnetConfig = {
   groups: 4,
 };
 // float32 sums of some thousand terms in another order, through twenty layers.
-const close = { rtol: 2e-4, atol: 5e-5 };
+const close = { rtol: 1e-4, atol: 1e-5 };
 const tensor = <R extends tf.Rank>({ shape, data }: Plain): tf.Tensor<R> => tf.tensor<R>(data, shape as tf.ShapeMap[R]);
 
 let params: UnetParams;

@@ -90,6 +90,9 @@ export function levelWidths(config: AutoencoderConfig): number[] {
   return config.channelMults.map((mult) => config.baseChannels * mult);
 }
 
+/** Of levels and blocks; far more than anybody trains, but a damaged file may say anything. */
+const MAX_COUNT = 50;
+
 /** @throws AutoencoderConfigError naming the first field that does not fit. */
 export function checkConfig(config: AutoencoderConfig): void {
   const positive = {
@@ -110,6 +113,12 @@ export function checkConfig(config: AutoencoderConfig): void {
         `AutoencoderConfig: expected ${field} to be a whole number above 0, received ${value}.`,
       );
     }
+  }
+  for (const field of ['numResBlocks', 'decoderResBlocks', 'channelMults.length'] as const) {
+    if (positive[field] <= MAX_COUNT) continue;
+    throw new AutoencoderConfigError(
+      `AutoencoderConfig: expected ${field} to be at most ${MAX_COUNT}, received ${positive[field]}.`,
+    );
   }
   if (!Number.isInteger(codeWidth(config))) {
     throw new AutoencoderConfigError(

@@ -6,6 +6,8 @@ import { checkConfig, codeWidth, decoderResBlocks, levelWidths, type Autoencoder
  * or to know a model's size.
  *
  * The order is the published state dict's; `publishedName` gives the names.
+ *
+ * @throws AutoencoderConfigError if the config describes no model.
  */
 export function autoencoderTensors(config: AutoencoderConfig): TensorEntry[] {
   checkConfig(config);

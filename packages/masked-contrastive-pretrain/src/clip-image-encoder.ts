@@ -162,7 +162,8 @@ export function checkClipVisionConfig(where: string, config: ClipVisionConfig): 
   for (const at of ['imageSize', 'patchSize', 'width', 'layers', 'heads', 'mlpWidth', 'outputWidth'] as const) {
     if (!Number.isSafeInteger(config[at]) || config[at] < 1) throw problem(at, 'a whole number from 1', config[at]);
   }
-  const { imageSize, patchSize, width, heads, activation } = config;
+  const { imageSize, patchSize, width, layers, heads, activation } = config;
+  if (layers > 1000) throw problem('layers', 'at most 1000', layers); // a damaged file may say anything
   if (imageSize % patchSize !== 0) throw problem('imageSize', `a multiple of config.patchSize ${patchSize}`, imageSize);
   if (width % heads !== 0) throw problem('width', `a multiple of config.heads ${heads}`, width);
   if (activation !== 'quick-gelu' && activation !== 'gelu') {

@@ -52,6 +52,7 @@ export type AdamW = {
  * Adam with decoupled weight decay, moments kept by name.
  *
  * @param params A tree of variables (`toVariables`). Borrowed; `step` assigns them.
+ * @throws TypeError if a weight is no variable, or a beta is not from 0 to below 1.
  * @see arXiv:1711.05101, algorithm 2. As in PyTorch the decay is multiplied by the learning rate.
  */
 export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
@@ -63,6 +64,7 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
     weightDecay = 0.01,
     decayFilter = () => true,
   } = options;
+  requireBetas('createAdamW', beta1, beta2);
   const entries = flattenParams(params);
   const variables = entries.map(({ path, tensor }) => {
     if (tensor instanceof tf.Variable) return tensor;
@@ -145,6 +147,14 @@ export function createAdamW(params: ParamTree, options: AdamWOptions): AdamW {
       for (const tensor of [m, v, flat, decayVector]) if (tensor && !tensor.isDisposed) tensor.dispose();
     },
   };
+}
+
+/** @throws TypeError for decay rates with which the first step would divide by 0. */
+export function requireBetas(where: string, beta1: number, beta2: number): void {
+  for (const [name, beta] of Object.entries({ beta1, beta2 })) {
+    if (beta >= 0 && beta < 1) continue;
+    throw new TypeError(`${where}: expected ${name} to be from 0 to below 1, received ${beta}.`);
+  }
 }
 
 /** New first and second moments and weights, from weights, gradients, moments and decays, all `[N]`. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { requireAdamWState, type AdamWOptions } from './adamw';
+import { requireAdamWState, requireBetas, type AdamWOptions } from './adamw';
 import { flattenParams, type ParamTree } from './tree';
 
 export type HostAdamWStepOptions = {
@@ -34,6 +34,7 @@ export type HostAdamW = {
  */
 export function createHostAdamW(params: ParamTree, weights: Float32Array, options: AdamWOptions): HostAdamW {
   const { learningRate, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, decayFilter = () => true } = options;
+  requireBetas('createHostAdamW', beta1, beta2);
   const entries = flattenParams(params).map(({ path, tensor }) => ({ path, shape: tensor.shape, size: tensor.size, decays: decayFilter(path, tensor) }));
   const m = new Float32Array(weights.length);
   const v = new Float32Array(weights.length);

@@ -15,8 +15,8 @@ export const DTYPE_BYTES: Readonly<Record<StoredDtype, number>> = {
   BOOL: 1,
 };
 
-/** The format's own limit. */
-const MAX_HEADER_BYTES = 100_000_000;
+/** Some 100,000 tensors. The format allows ten times as much, which JSON.parse could blow up to gigabytes. */
+const MAX_HEADER_BYTES = 10_000_000;
 
 /** One tensor of a header; its bytes stand at `[from, to)` after the header. */
 export type HeaderEntry = {
@@ -37,7 +37,7 @@ export function encodeSafetensorsHeader(
   tensors: readonly { readonly name: string; readonly dtype: StoredDtype; readonly shape: readonly number[] }[],
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array {
-  const header: Record<string, unknown> = {};
+  const header = Object.create(null) as Record<string, unknown>; // a tensor may be called __proto__
   if (metadata) header.__metadata__ = metadata;
   let end = 0;
   for (const { name, dtype, shape } of tensors) {
@@ -107,6 +107,9 @@ export function parseSafetensorsHeader(
     }
     end = to;
   }
+  if (dataBytes !== Infinity && end !== dataBytes) {
+    throw formatError(`${where}: expected the file to end after its last tensor, but it goes on. Is it damaged?`);
+  }
   return { entries, metadata };
 }
 
@@ -119,7 +122,8 @@ export function sizeOf(shape: readonly number[]): number {
 }
 
 function parseMetadata(where: string, value: unknown): Record<string, string> {
-  if (value === null || typeof value !== 'object' || Object.values(value).some((text) => typeof text !== 'string')) {
+  const isMap = value !== null && typeof value === 'object' && !Array.isArray(value);
+  if (!isMap || Object.values(value).some((text) => typeof text !== 'string')) {
     throw formatError(`${where}: expected __metadata__ to map strings to strings.`);
   }
   return value as Record<string, string>;
@@ -135,7 +139,7 @@ function parseEntry(
   const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
   if (!(types as readonly unknown[]).includes(dtype)) {
     const known = `${types.slice(0, -1).join(', ')} or ${types.at(-1)}`;
-    throw formatError(`${where}: "${name}" has type ${String(dtype)}, expected ${known}. Convert it first.`);
+    throw formatError(`${where}: "${name}" has type ${typeof dtype === 'string' ? dtype : JSON.stringify(dtype)}, expected ${known}. Convert it first.`);
   }
   if (!isSizes(shape) || !isSizes(offsets) || offsets.length !== 2) {
     throw formatError(`${where}: "${name}" has no valid shape and data_offsets.`);

@@ -1,8 +1,8 @@
 import { ARRAYS, TYPES, type SafeTensor } from './safetensors';
 import { formatError, headerJsonBytes, parseSafetensorsHeader, type HeaderEntry } from './safetensors-header';
 
-/** One tensor of a stream: its name, its values, and how many of the tensors' bytes have come with it. */
-export type StreamedTensor = SafeTensor & { readonly name: string; readonly to: number };
+/** One tensor of a stream: its name, its values, and how many of the file's bytes have come with it. */
+export type StreamedTensor = SafeTensor & { readonly name: string; readonly readBytes: number };
 
 /**
  * The tensors of a safetensors file one after another, as its bytes come in: never more in memory than one tensor and
@@ -39,7 +39,7 @@ export async function* streamSafetensors(
         );
       }
       const { name, dtype, shape, to } = entry;
-      yield { name, to, dtype, shape, data: new ARRAYS[dtype as SafeTensor['dtype']](bytes.buffer) } as StreamedTensor;
+      yield { name, readBytes: 8 + size + to, dtype, shape, data: new ARRAYS[dtype as SafeTensor['dtype']](bytes.buffer) } as StreamedTensor;
     }
     if ((await queue.take(1)).length > 0) {
       throw formatError(`${where}: expected the file to end after its last tensor, but it goes on. Is it damaged?`);

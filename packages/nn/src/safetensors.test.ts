@@ -128,6 +128,25 @@ describe('safetensors', () => {
     );
   });
 
+  it('takes any name, and no other type than a name of one', () => {
+    const odd = Object.create(null) as Record<string, SafeTensor>;
+    odd['__proto__'] = { dtype: 'F32', shape: [1], data: Float32Array.of(5) };
+    const bytes = encodeSafetensors(odd);
+    const { tensors } = decodeSafetensors(bytes);
+    expect(Object.keys(tensors)).toEqual(['__proto__']);
+    expect(() => restoreParams({}, paramsFromSafetensors(bytes))).toThrow('unexpected: "__proto__"');
+    const text = '{"w":{"dtype":{"toString":1,"valueOf":1},"shape":[1],"data_offsets":[0,4]}}';
+    const file = new Uint8Array(8 + text.length + 4);
+    new DataView(file.buffer).setBigUint64(0, BigInt(text.length), true);
+    file.set(new TextEncoder().encode(text), 8);
+    expect(() => decodeSafetensors(file)).toThrow(
+      'decodeSafetensors: "w" has type {"toString":1,"valueOf":1}, expected F32, F16 or I32. Convert it first.',
+    );
+    expect(() => decodeSafetensors(Uint8Array.of(...bytes, 0))).toThrow(
+      'decodeSafetensors: expected the file to end after its last tensor, but it goes on. Is it damaged?',
+    );
+  });
+
   it('never reads beyond its bytes, whatever they are', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), fc.nat(40), (tail, size) => {

@@ -64,7 +64,7 @@ export function decodeSafetensors(bytes: Uint8Array): {
   const dataStart = 8 + headerJsonBytes(where, bytes.subarray(0, 8), bytes.length);
   const json = bytes.subarray(8, dataStart);
   const { entries, metadata } = parseSafetensorsHeader(where, json, TYPES, bytes.length - dataStart);
-  const tensors: Record<string, SafeTensor> = {};
+  const tensors = Object.create(null) as Record<string, SafeTensor>;
   for (const { name, dtype, shape, from, to } of entries) {
     // Not bytes.slice: on a Node Buffer that is a view of the whole file.
     const copy = new Uint8Array(bytes.subarray(dataStart + from, dataStart + to)).buffer;
@@ -78,7 +78,7 @@ export async function paramsToSafetensors(
   params: ParamTree,
   options: { readonly dtype: 'F32' | 'F16'; readonly metadata?: Readonly<Record<string, string>> },
 ): Promise<Uint8Array> {
-  const record: Record<string, SafeTensor> = {};
+  const record = Object.create(null) as Record<string, SafeTensor>;
   for (const { path, tensor } of flattenParams(params)) {
     const { shape } = tensor;
     const values = await tensor.data();
@@ -96,7 +96,7 @@ export async function paramsToSafetensors(
  */
 export function paramsFromSafetensors(bytes: Uint8Array): Record<string, tf.Tensor> {
   const { tensors } = decodeSafetensors(bytes);
-  const record: Record<string, tf.Tensor> = {};
+  const record = Object.create(null) as Record<string, tf.Tensor>;
   for (const [name, tensor] of Object.entries(tensors)) record[name] = toTensor(tensor);
   return record;
 }

@@ -4,6 +4,7 @@ import { expectNoLeak, readGolden, setupBackend } from '@sgdiff/test-kit';
 import {
   clipByGlobalNorm,
   createAdamW,
+  createHostAdamW,
   createEma,
   createRng,
   disposeParams,
@@ -114,6 +115,21 @@ describe.each(['cpu', 'wasm'] as const)('training on %s', (backend) => {
     );
     tf.dispose([kernel, other, params]);
     optimizer.dispose();
+  });
+
+  it('refuses decay rates with which the first step would divide by zero', () => {
+    const params = toVariables({ w: tf.zeros([1]) });
+    for (const [options, message] of [
+      [{ beta1: 1 }, 'createAdamW: expected beta1 to be from 0 to below 1, received 1.'],
+      [{ beta2: 1 }, 'createAdamW: expected beta2 to be from 0 to below 1, received 1.'],
+      [{ beta1: -0.1 }, 'createAdamW: expected beta1 to be from 0 to below 1, received -0.1.'],
+    ] as const) {
+      expect(() => createAdamW(params, { learningRate: 1, ...options })).toThrow(message);
+      expect(() => createHostAdamW(params, new Float32Array(1), { learningRate: 1, ...options })).toThrow(
+        message.replace('createAdamW', 'createHostAdamW'),
+      );
+    }
+    disposeParams(params);
   });
 
   it('clipping leaves small gradients as they are', () => {

@@ -7,12 +7,13 @@ import { parseVocabulary, VocabularyError, type Vocabulary } from '@sgdiff/sg-sc
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import * as tf from '@tensorflow/tfjs-core';
-import { ModelError, RequestError } from './errors';
+import { ModelError } from './errors';
 import { parseManifest, type ModelManifest } from './manifest';
 import { readModelFile } from './model-files';
 import { urlSource, type ModelSource } from './model-source';
 import { createPipeline, type Pipeline } from './pipeline';
 import { readPixels } from './pixels';
+import { requireBackend } from './require-backend';
 import { loadWeights, type WeightsOptions } from './weights';
 
 export type LoadOptions = {
@@ -29,7 +30,7 @@ export type LoadOptions = {
  * @throws ModelError naming the file, RequestError when no tfjs backend can be started; nothing stays allocated then.
  */
 export async function loadPipeline(source: ModelSource | string, options: LoadOptions = {}): Promise<Pipeline> {
-  await requireBackend();
+  await requireBackend('loadPipeline');
   const folder = typeof source === 'string' ? urlSource(source) : source;
   const manifestBytes = await folder.read('model.json');
   const manifest = parseManifest(new TextDecoder().decode(manifestBytes), `${folder.name}/model.json`);
@@ -118,17 +119,4 @@ async function loadVocabulary(
     );
   }
   return vocabulary;
-}
-
-/** Starts the best backend that the app registered, unless it has chosen one. */
-async function requireBackend(): Promise<void> {
-  try {
-    await tf.ready();
-  } catch (cause) {
-    throw new RequestError(
-      `loadPipeline: expected a TensorFlow.js backend, received none (${(cause as Error).message.replace(/\.$/, '')}). ` +
-        `Import one in the app, e.g. '@tensorflow/tfjs-backend-wasm', in a browser with its setWasmPaths.`,
-      { cause },
-    );
-  }
 }

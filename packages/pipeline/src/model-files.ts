@@ -52,14 +52,17 @@ export function streamModelFile(
     }
     hash.update(result.value);
     length += result.value.length;
+    if (length > expected.bytes) {
+      await incoming.return?.();
+      throw altered(source, file, expected, 'more', length);
+    }
     return result.value;
   };
   let verdict: Promise<void> | undefined;
   const check = (): Promise<void> =>
     (verdict ??= (async () => {
-      while (!done && length <= expected.bytes) await next();
-      await incoming.return?.();
-      const received = done ? bytesToHex(hash.digest()) : 'more';
+      while (!done) await next();
+      const received = bytesToHex(hash.digest());
       if (received !== expected.sha256) throw altered(source, file, expected, received, length);
     })());
   return {

@@ -33,7 +33,10 @@ export function urlSource(baseUrl: string, options: { readonly fetch?: typeof fe
     } catch (cause) {
       throw missing(file, url, `the request failed (${messageOf(cause)})`, cause);
     }
-    if (!response.ok) throw missing(file, url, `the server answered ${response.status}`);
+    if (!response.ok) {
+      await response.body?.cancel().catch(() => {}); // nobody will read it
+      throw missing(file, url, `the server answered ${response.status}`);
+    }
     return response;
   };
   const brokenOff = (file: string, cause: unknown): ModelError =>

@@ -2,6 +2,7 @@ import type { ParamTree, TensorEntry } from '@sgdiff/nn';
 import { describe, ModelError } from './errors';
 import { findFileProblem, isObject, parseModelJson, type MODEL_FORMAT, type ModelFile } from './manifest';
 import { urlSource, type ModelSource } from './model-source';
+import { requireBackend } from './require-backend';
 import { loadWeights, type WeightsOptions } from './weights';
 
 /** What a folder of a single part can hold; its weights are in `<kind>.safetensors`. */
@@ -77,7 +78,7 @@ export type LoadedPart<T extends ParamTree, C> = {
  * @param kind What it has to hold.
  * @param list Every weight of the part and its shape, from its config, e.g. `autoencoderTensors`. Throws for a config it cannot use.
  * @returns Config and weights. The caller disposes the weights.
- * @throws ModelError naming the file; nothing stays allocated then.
+ * @throws ModelError naming the file, RequestError when no tfjs backend can be started; nothing stays allocated then.
  */
 export async function loadPart<T extends ParamTree, C>(
   source: ModelSource | string,
@@ -85,6 +86,7 @@ export async function loadPart<T extends ParamTree, C>(
   list: (config: C) => readonly TensorEntry[],
   options: WeightsOptions = {},
 ): Promise<LoadedPart<T, C>> {
+  await requireBackend('loadPart');
   const folder = typeof source === 'string' ? urlSource(source) : source;
   const where = `${folder.name}/model.json`;
   const manifest = parsePartManifest(new TextDecoder().decode(await folder.read('model.json')), where);

@@ -203,7 +203,7 @@ describe('a pipeline of a published model', () => {
 
   it('leaves nothing behind', async () => {
     await expectNoLeak(() => pipeline.generate(crowd));
-    await expectNoLeak(() => pipeline.generate(crowd, { sampler: 'plms', onStep: ({ preview }) => void preview }));
+    await expectNoLeak(() => pipeline.generate(crowd, { sampler: 'plms', onStep: async ({ preview }) => void (await preview()) }));
   });
 
   describe('with more triples than tokens', () => {

@@ -89,9 +89,9 @@ async function loadTensors(
         entries.map(({ name, shape }) => ({ path: name, shape })),
       ),
     );
-    for await (const { name, to, ...tensor } of tensors) {
+    for await (const { name, readBytes, ...tensor } of tensors) {
       loaded.set(name, toTensor(tensor));
-      onBytes?.(file, to);
+      onBytes?.(file, readBytes);
     }
     // In the order of the model, not of the file: what lists the weights of two trees pairs them so.
     return new Map(expected.map(({ path }) => [path, loaded.get(path)!]));

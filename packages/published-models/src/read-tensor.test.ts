@@ -50,6 +50,8 @@ describe('readTensor', () => {
     buffer.set(new Uint8Array(Float32Array.of(7, 8).buffer), 5);
     const file = fileOf('F32', buffer.subarray(5), [2]);
     expect(await readTensor(file, planned([2]))).toEqual(Float32Array.of(7, 8));
+    const nodeBuffer = fileOf('F32', Buffer.from(buffer.buffer, 5, 8), [2]); // its slice is a view
+    expect(await readTensor(nodeBuffer, planned([2]))).toEqual(Float32Array.of(7, 8));
   });
 
   it('turns a linear layer and a convolution into our layout', async () => {

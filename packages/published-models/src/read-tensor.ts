@@ -56,7 +56,7 @@ export function tensorBytes(values: Float32Array, precision: Precision, path: st
 /** Numbers of any stored type as float32. */
 function toFloat32(bytes: Uint8Array, dtype: StoredDtype): Float32Array {
   // Typed arrays need an aligned start.
-  const { buffer, byteOffset, byteLength } = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes); // the slice of a Node Buffer is a view
   switch (dtype) {
     case 'F32':
       return new Float32Array(buffer, byteOffset, byteLength / 4);

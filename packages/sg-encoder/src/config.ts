@@ -99,4 +99,13 @@ export function checkConfig(config: SgEncoderConfig): void {
       );
     }
   }
+  if (config.layers > MAX_LAYERS) {
+    throw new SgEncoderError(
+      `SgEncoderConfig: expected layers to be at most ${MAX_LAYERS}, received ${config.layers}.`,
+      { code: 'invalid_config' },
+    );
+  }
 }
+
+/** Far more than anybody trains; a damaged file may say anything. */
+const MAX_LAYERS = 1000;
