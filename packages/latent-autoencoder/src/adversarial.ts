@@ -1,5 +1,6 @@
 // Shapes: B batch, h and w sides of a map of logits.
 import * as tf from '@tensorflow/tfjs-core';
+import { meanAll, sumAll } from '@sgdiff/nn';
 
 /** Upper end of the adaptive weight, where the adversarial gradient vanishes. */
 const MAX_WEIGHT = 1e4;
@@ -14,15 +15,15 @@ const WEIGHT_EPS = 1e-4;
  */
 export function hingeDiscriminatorLoss(real: tf.Tensor, fake: tf.Tensor): tf.Scalar {
   return tf.tidy(() => {
-    const below = tf.mean(tf.relu(tf.sub(1, real)));
-    const above = tf.mean(tf.relu(tf.add(1, fake)));
+    const below = meanAll(tf.relu(tf.sub(1, real)));
+    const above = meanAll(tf.relu(tf.add(1, fake)));
     return tf.mul(tf.add(below, above), 0.5) as tf.Scalar;
   });
 }
 
 /** What the autoencoder minimises: −mean D(decoded). A scalar; the caller disposes it. */
 export function generatorLoss(fake: tf.Tensor): tf.Scalar {
-  return tf.tidy(() => tf.neg(tf.mean(fake)) as tf.Scalar);
+  return tf.tidy(() => tf.neg(meanAll(fake)));
 }
 
 /**
@@ -36,7 +37,7 @@ export function generatorLoss(fake: tf.Tensor): tf.Scalar {
  */
 export function adaptiveWeight(reconstruction: tf.Tensor, adversarial: tf.Tensor): tf.Scalar {
   return tf.tidy(() => {
-    const norm = (gradient: tf.Tensor): tf.Tensor => tf.sqrt(tf.sum(tf.square(gradient)));
+    const norm = (gradient: tf.Tensor): tf.Tensor => tf.sqrt(sumAll(tf.square(gradient)));
     const ratio = tf.div(norm(reconstruction), tf.add(norm(adversarial), WEIGHT_EPS));
     return tf.clipByValue(ratio, 0, MAX_WEIGHT) as tf.Scalar;
   });

@@ -1,6 +1,6 @@
 // Shapes: B batch, H and W image sides, h and w latent sides, C channels before the decoder's last layer.
 import * as tf from '@tensorflow/tfjs-core';
-import { conv2d, valueAndGrads, type Gradients } from '@sgdiff/nn';
+import { conv2d, meanAll, sumAll, valueAndGrads, type Gradients } from '@sgdiff/nn';
 import { adaptiveWeight, generatorLoss, hingeDiscriminatorLoss } from './adversarial';
 import type { AutoencoderParams } from './autoencoder';
 import type { AutoencoderConfig } from './config';
@@ -128,7 +128,7 @@ function pullOnImages({ params, config, features, decoded, images }: Decoding, o
       return generatorLoss(judged.logits);
     });
     const onLastLayer = (gradient: tf.Tensor4D): tf.Tensor => {
-      const along = (): tf.Scalar => tf.sum(tf.mul(decoderOutput(params.decoder, config, features), gradient));
+      const along = (): tf.Scalar => sumAll(tf.mul(decoderOutput(params.decoder, config, features), gradient));
       return valueAndGrads(along, { weight: params.decoder.convOut.weight }).grads['weight']!;
     };
     const adaptive = adaptiveWeight(onLastLayer(likeness.gradient), onLastLayer(deceit.gradient));
@@ -156,8 +156,8 @@ function judge(
     const real = patchDiscriminator(params, running, images, { training: true });
     const fake = patchDiscriminator(params, real.running, decoded, { training: true });
     next = fake.running.map(({ mean, variance }) => ({ mean: notes.keep(mean), variance: notes.keep(variance) }));
-    notes.term('real', tf.mean(real.logits) as tf.Scalar);
-    notes.term('decoded', tf.mean(fake.logits) as tf.Scalar);
+    notes.term('real', meanAll(real.logits));
+    notes.term('decoded', meanAll(fake.logits));
     return hingeDiscriminatorLoss(real.logits, fake.logits);
   }, params);
   return { loss, grads, running: next! };

@@ -1,5 +1,6 @@
 // Shapes: B batch, H and W image sides, h and w latent sides, D latent channels.
 import * as tf from '@tensorflow/tfjs-core';
+import { meanAll } from '@sgdiff/nn';
 import { decodeQuantized, encode, type AutoencoderParams } from './autoencoder';
 import type { AutoencoderConfig } from './config';
 import { lookUpCodes, quantizationLoss, quantize } from './quantizer';
@@ -92,9 +93,9 @@ export function reconstructionError(
   { l1 = 1, l2 = 0, edge = 0 }: AutoencoderLossOptions,
 ): { reconstruction: tf.Scalar; l1: tf.Scalar } {
   const difference = tf.sub(decoded, images) as tf.Tensor4D; // [B, H, W, 3]
-  const absolute = tf.mean(tf.abs(difference)) as tf.Scalar;
+  const absolute = meanAll(tf.abs(difference));
   let reconstruction = tf.mul(absolute, l1) as tf.Scalar;
-  if (l2 !== 0) reconstruction = tf.add(reconstruction, tf.mul(tf.mean(tf.square(difference)), l2));
+  if (l2 !== 0) reconstruction = tf.add(reconstruction, tf.mul(meanAll(tf.square(difference)), l2));
   if (edge !== 0) reconstruction = tf.add(reconstruction, tf.mul(edgeError(difference), edge));
   return { reconstruction, l1: absolute };
 }
@@ -110,5 +111,5 @@ function edgeError(difference: tf.Tensor4D): tf.Scalar {
     tf.slice(difference, [0, 1, 0, 0], [B, H - 1, W, C]),
     tf.slice(difference, [0, 0, 0, 0], [B, H - 1, W, C]),
   );
-  return tf.add(tf.mean(tf.abs(horizontal)), tf.mean(tf.abs(vertical))) as tf.Scalar;
+  return tf.add(meanAll(tf.abs(horizontal)), meanAll(tf.abs(vertical))) as tf.Scalar;
 }

@@ -1,6 +1,6 @@
 // Shapes: B batch, H and W image sides, h and w sides of a feature map, C channels of a feature map.
 import * as tf from '@tensorflow/tfjs-core';
-import { conv2d, initConv2d, ShapeError, type Conv2dParams, type Rng } from '@sgdiff/nn';
+import { conv2d, initConv2d, ShapeError, sumItems, type Conv2dParams, type Rng } from '@sgdiff/nn';
 import { AutoencoderConfigError } from './config';
 import { maxPool2x2 } from './max-pool';
 import { rectify } from './rectifier';
@@ -103,10 +103,10 @@ export function lpipsFeatures(params: LpipsParams, images: tf.Tensor4D): LpipsFe
 export function lpipsBetween(params: LpipsParams, features: LpipsFeatures, others: LpipsFeatures): tf.Tensor1D {
   return tf.tidy(() => {
     const distances = features.map((map, g) => {
-      const [B, h, w, C] = map.shape;
+      const [, h, w, C] = map.shape;
       const squares = tf.square(tf.sub(map, others[g]!));
       const weighted = tf.mul(squares, tf.reshape(params.heads[g]!.weight, [C]));
-      return tf.div(tf.sum(tf.reshape(weighted, [B, h * w * C]), 1), h * w); // [B]
+      return tf.div(sumItems(weighted), h * w); // [B]
     });
     return tf.addN(distances) as tf.Tensor1D;
   });

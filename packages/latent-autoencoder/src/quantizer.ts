@@ -1,7 +1,7 @@
 // Shapes: B batch, h and w latent sides, D latent channels, K codes, W width of a code, S = D / W codes per position,
 // N = B·h·w·S vectors to quantise.
 import * as tf from '@tensorflow/tfjs-core';
-import { embedding, ShapeError, type EmbeddingParams, type Rng } from '@sgdiff/nn';
+import { embedding, meanAll, ShapeError, type EmbeddingParams, type Rng } from '@sgdiff/nn';
 import { CodebookError } from './codebook';
 
 /** The codebook. */
@@ -124,7 +124,7 @@ export function quantizationLoss(
     const difference = tf.sub(a, b);
     save([difference]);
     return {
-      value: tf.mul(tf.mean(tf.square(difference)), strength.codebook + strength.commitment),
+      value: tf.mul(meanAll(tf.square(difference)), strength.codebook + strength.commitment),
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
         const pull = tf.mul(saved[0]!, tf.mul(dy, 2 / z.size));
         return [tf.mul(pull, strength.commitment), tf.mul(pull, -strength.codebook)];

@@ -1,7 +1,7 @@
 // Shapes: B batch, K its masked part, S image side, P image tokens (one per patch, one more with a class token), W their width,
 // T graph tokens, E width of the target, G global width.
 import * as tf from '@tensorflow/tfjs-core';
-import { expectShape, valueAndGrads, type ParamTree, type Rng } from '@sgdiff/nn';
+import { expectShape, sumAll, valueAndGrads, type ParamTree, type Rng } from '@sgdiff/nn';
 import { encodeSceneGraphs, initSgEncoder, type SgEncoderParams } from '@sgdiff/sg-encoder';
 import type { PackedGraphs } from '@sgdiff/sg-schema';
 import type { PretrainConfig } from './config';
@@ -218,8 +218,8 @@ function maskedLoss<Image extends ParamTree>(
 /** Mean of the squared error where `weights` (last axis 1) is 1; 0 where it is 1 nowhere. */
 function weightedSquaredError(guess: tf.Tensor, truth: tf.Tensor, weights: tf.Tensor): tf.Scalar {
   const channels = guess.shape[guess.rank - 1]!;
-  const error = tf.sum(tf.mul(tf.square(tf.sub(guess, truth)), weights));
-  return tf.div(error, tf.maximum(tf.mul(tf.sum(weights), channels), 1)) as tf.Scalar;
+  const error = sumAll(tf.mul(tf.square(tf.sub(guess, truth)), weights));
+  return tf.div(error, tf.maximum(tf.mul(sumAll(weights), channels), 1)) as tf.Scalar;
 }
 
 function ownEncoder(image: ParamTree, config: PretrainConfig): ImageEncoder {

@@ -1,6 +1,6 @@
 // Shapes: B batch, G cells per side, K categories.
 import * as tf from '@tensorflow/tfjs-core';
-import { expectShape } from '@sgdiff/nn';
+import { expectShape, sumAll } from '@sgdiff/nn';
 import type { LabelledBox } from './detection';
 import { DETECTOR_STRIDE, detector, type DetectorConfig, type DetectorParams } from './detector';
 import { MetricsError } from './metrics-error';
@@ -124,7 +124,7 @@ export function detectorLoss(
     const heatmap = focalLoss(heatmaps, tf.tensor4d(targets.heatmaps, [B, G, G, K]), count);
     const weights = tf.tensor4d(targets.boxWeights, [B, G, G, 4 * K]);
     const errors = tf.abs(tf.sub(boxes, tf.tensor4d(targets.boxes, [B, G, G, 4 * K]))); // [B, G, G, 4 K]
-    const box = tf.mul(tf.sum(tf.mul(errors, weights)), 1 / (4 * count)) as tf.Scalar;
+    const box = tf.mul(sumAll(tf.mul(errors, weights)), 1 / (4 * count)) as tf.Scalar;
     return { loss: tf.add(heatmap, tf.mul(box, boxWeight)) as tf.Scalar, heatmap, box };
   });
 }
@@ -151,7 +151,7 @@ export function focalLoss(logits: tf.Tensor, targets: tf.Tensor, count: number):
     const far = tf.mul(tf.square(tf.square(tf.sub(1, y))), tf.sub(1, isCentre)); // (1 - y)^4, 0 at centres
     const p2 = tf.square(p);
     const q2 = tf.square(q);
-    const value = tf.neg(tf.sum(tf.add(tf.mul(isCentre, tf.mul(q2, logP)), tf.mul(far, tf.mul(p2, logQ)))));
+    const value = tf.neg(sumAll(tf.add(tf.mul(isCentre, tf.mul(q2, logP)), tf.mul(far, tf.mul(p2, logQ)))));
     const atCentre = tf.mul(q2, tf.sub(tf.mul(2, tf.mul(p, logP)), q));
     const elsewhere = tf.mul(p2, tf.sub(p, tf.mul(2, tf.mul(q, logQ))));
     const slope = tf.mul(tf.add(tf.mul(isCentre, atCentre), tf.mul(far, elsewhere)), 1 / count);

@@ -29,7 +29,7 @@ export function attendGradientScratchBytes(N: i32, M: i32, d: i32): i32 {
  * y and the logarithms of the sums of exponentials. A query that may attend to nothing gets zeros, and Infinity.
  *
  * Items: stretches of `stretch` queries of a head of an image, B h ceil(N / stretch).
- * @param q y [B, N, D]. @param k v [B, M, D]. @param mask [B, M], 1 attend, 0 ignore; or 0 for none. @param lse [B, h, N].
+ * @param q y [B, N, D]. @param k v [B, M, D]. @param mask [B, M], factors of the weights, 1 attend, 0 ignore; or 0 for none. @param lse [B, h, N].
  */
 export function attend(
   q: usize, k: usize, v: usize, mask: usize, y: usize, lse: usize, N: i32, M: i32, h: i32, d: i32, scale: f32, stretch: i32,
@@ -54,7 +54,7 @@ export function attend(
       const context = image * <usize>M * row + head;
       packTransposed(k + context, row, keys, d, M, 0, width >> 3);
       pack(v + context, row, values, M, d, 0, padded(d) >> 3);
-      setBars(bars, mask ? mask + (image * <usize>M << 2) : 0, M, width);
+      setBars(bars, mask ? mask + (image * <usize>M << 2) : 0, M, width, table);
       packed = pair;
     }
     const begin = item % stretches * stretch;
@@ -100,7 +100,7 @@ export function attendGradient(
     packTransposed(k + context, row, keysTransposed, d, M, 0, width >> 3);
     packTransposed(v + context, row, valuesTransposed, d, M, 0, width >> 3);
     pack(k + context, row, keys, M, d, 0, deep >> 3);
-    setBars(bars, mask ? mask + (image * <usize>M << 2) : 0, M, width);
+    setBars(bars, mask ? mask + (image * <usize>M << 2) : 0, M, width, table);
     for (let n = 0; n < N; n += R) {
       const rows = min(R, N - n);
       const at = (image * <usize>N + <usize>n) * row + head;
@@ -121,11 +121,11 @@ export function attendGradient(
   }
 }
 
-/** 0 where the mask lets a query attend, -Infinity where not and past the last token. */
-function setBars(bars: usize, mask: usize, M: i32, width: i32): void {
+/** The logarithm of the mask: 0 where it is 1, -Infinity where it is 0 and past the last token. */
+function setBars(bars: usize, mask: usize, M: i32, width: i32, table: usize): void {
   for (let m = 0; m < width; m++) {
-    const open = m < M && (!mask || load<f32>(mask + (<usize>m << 2)) !== 0);
-    store<f32>(bars + (<usize>m << 2), open ? 0 : -Infinity);
+    const share: f32 = m >= M ? 0 : mask ? load<f32>(mask + (<usize>m << 2)) : 1;
+    store<f32>(bars + (<usize>m << 2), share === 1 ? 0 : share > 0 ? logarithm(share, table) : -Infinity);
   }
 }
 

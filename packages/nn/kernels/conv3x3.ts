@@ -16,9 +16,19 @@ export function tilesOfBlock(): i32 {
   return T;
 }
 
+/** Channels out that `convolveByChannels` takes at a time, and channels in: their kernels stay in the second-level cache. */
+const CHANNELS: i32 = 128;
+const DEPTH: i32 = 64;
+
+/**
+ * Bytes from one of the 16 matrices to the next: a line of the cache more than they take, for with powers of two all 16 would
+ * fall on the same few lines.
+ */
+@inline function plane(rows: i32, columns: i32): usize { return (<usize>(rows * columns) << 2) + 64; }
+
 /** Bytes of scratch memory that `convolve` and `weightGradient` need. */
 export function convolveScratchBytes(C: i32, K: i32): i32 {
-  return 16 * T * (C + padded(K)) * 4 + max(C, K) * 4;
+  return <i32>(16 * (plane(T, C) + plane(T, padded(K)))) + max(C, K) * 4;
 }
 
 @inline function add(a: v128, b: v128): v128 { return f32x4.add(a, b); }
@@ -27,16 +37,20 @@ export function convolveScratchBytes(C: i32, K: i32): i32 {
 /**
  * Kernels in the products' form, [16, N / 8, C, 8]. What is past column K is not written. Items: channels in.
  *
- * @param w [3, 3, C, K]. @param u 16 * C * N floats.
+ * @param w [3, 3, C, K]. @param u 16 planes.
  */
 export function transformWeights(w: usize, u: usize, C: i32, K: i32, scratch: usize, from: i32, to: i32): void {
-  const N = padded(K);
-  const each = <usize>(C * N) << 2; // of one of the 16
+  transformKernels(w + (<usize>(from * K) << 2), u + (<usize>from << 5), C, K, C, to - from, K);
+}
+
+/** Kernels from the first `count` channels to the first `width`, in panels of `depth` rows: u is [16, width / 8, depth, 8]. */
+function transformKernels(w: usize, u: usize, C: i32, K: i32, depth: i32, count: i32, width: i32): void {
+  const each = plane(depth, padded(width));
   const tap = <usize>(C * K) << 2;
-  for (let c = from; c < to; c++) {
-    for (let k = 0; k < K; k += 4) {
+  for (let c = 0; c < count; c++) {
+    for (let k = 0; k < width; k += 4) {
       const p = w + (<usize>(c * K + k) << 2);
-      const to = u + (<usize>(((k >> 3) * C + c) * 8 + (k & 7)) << 2);
+      const to = u + (<usize>(((k >> 3) * depth + c) * 8 + (k & 7)) << 2);
       putWeights(
         v128.load(p), v128.load(p + tap), v128.load(p + 2 * tap),
         v128.load(p + 3 * tap), v128.load(p + 4 * tap), v128.load(p + 5 * tap),
@@ -52,14 +66,18 @@ export function transformWeights(w: usize, u: usize, C: i32, K: i32, scratch: us
  * rounded up to 8. Items: channels out.
  */
 export function transformTurnedWeights(w: usize, u: usize, C: i32, K: i32, scratch: usize, from: i32, to: i32): void {
-  const M = padded(C);
-  const each = <usize>(K * M) << 2;
+  transformTurnedKernels(w + (<usize>from << 2), u + (<usize>from << 5), C, K, K, to - from, C);
+}
+
+/** The same of the first `count` channels out and the first `width` in: u is [16, width / 8, depth, 8]. */
+function transformTurnedKernels(w: usize, u: usize, C: i32, K: i32, depth: i32, count: i32, width: i32): void {
+  const each = plane(depth, padded(width));
   const tap = <usize>(C * K) << 2;
   const row = <usize>K << 2;
-  for (let c = 0; c < C; c += 4) {
-    for (let k = from; k < to; k++) {
+  for (let c = 0; c < width; c += 4) {
+    for (let k = 0; k < count; k++) {
       const p = w + (<usize>(c * K + k) << 2);
-      const to = u + (<usize>(((c >> 3) * K + k) * 8 + (c & 7)) << 2);
+      const to = u + (<usize>(((c >> 3) * depth + k) * 8 + (c & 7)) << 2);
       putWeights(
         column(p + 8 * tap, row), column(p + 7 * tap, row), column(p + 6 * tap, row),
         column(p + 5 * tap, row), column(p + 4 * tap, row), column(p + 3 * tap, row),
@@ -109,12 +127,11 @@ export function transformTurnedWeights(w: usize, u: usize, C: i32, K: i32, scrat
   return (<u32>r < <u32>H) & (<u32>c < <u32>W) ? image + (<usize>((r * W + c) * C) << 2) : zeros;
 }
 
-/** Bt d B of tiles `first` … `first + count`: v is [16, T, C]. */
+/** Bt d B of tiles `first` … `first + count` into v [count, C], each of the 16 numbers `each` bytes apart. */
 function transformTiles(
-  x: usize, v: usize, zeros: usize, first: i32, count: i32, rows: i32, columns: i32,
+  x: usize, v: usize, each: usize, zeros: usize, first: i32, count: i32, rows: i32, columns: i32,
   H: i32, W: i32, C: i32, top: i32, left: i32,
 ): void {
-  const each = <usize>(T * C) << 2;
   const bytes = <usize>C << 2;
   for (let n = 0; n < count; n++) {
     const tile = first + n;
@@ -151,12 +168,13 @@ function transformTiles(
   }
 }
 
-/** At m A of a block of products m [16, T, N] into y [B, h, w, K]. */
+/** At m A of products m [count, N], each of the 16 numbers `each` bytes apart, into the first `width` channels of y [B, h, w, K]. */
 function gatherOutputs(
-  m: usize, y: usize, bias: usize, first: i32, count: i32, rows: i32, columns: i32, h: i32, w: i32, K: i32, N: i32,
+  m: usize, each: usize, y: usize, bias: usize, first: i32, count: i32, rows: i32, columns: i32, h: i32, w: i32, K: i32, N: i32,
+  width: i32,
 ): void {
-  const each = <usize>(T * N) << 2;
   const bytes = <usize>K << 2;
+  const end = <usize>width << 2;
   for (let n = 0; n < count; n++) {
     const tile = first + n;
     const j = tile % columns, i = (tile / columns) % rows;
@@ -165,7 +183,7 @@ function gatherOutputs(
     const below = to + <usize>w * bytes;
     const two = 2 * i + 1 < h, wide = 2 * j + 1 < w;
     const from = m + (<usize>(n * N) << 2);
-    for (let o: usize = 0; o < bytes; o += 16) {
+    for (let o: usize = 0; o < end; o += 16) {
       const p = from + o;
       let m0 = v128.load(p), m1 = v128.load(p + 4 * each), m2 = v128.load(p + 8 * each), m3 = v128.load(p + 12 * each);
       let upper = add(add(m0, m1), m2), lower = sub(sub(m1, m2), m3);
@@ -195,7 +213,7 @@ function gatherOutputs(
 function spreadGradients(
   dy: usize, m: usize, zeros: usize, first: i32, count: i32, rows: i32, columns: i32, h: i32, w: i32, K: i32, N: i32,
 ): void {
-  const each = <usize>(T * N) << 2;
+  const each = plane(T, N);
   const bytes = <usize>K << 2;
   for (let n = 0; n < count; n++) {
     const tile = first + n;
@@ -233,23 +251,79 @@ export function convolve(
 ): void {
   const N = padded(K);
   const v = scratch;
-  const m = v + (<usize>(16 * T * C) << 2);
-  const zeros = m + (<usize>(16 * T * N) << 2);
+  const m = v + 16 * plane(T, C);
+  const zeros = m + 16 * plane(T, N);
   memory.fill(zeros, 0, <usize>C << 2);
   const rows = (h + 1) >> 1, columns = (w + 1) >> 1;
   for (let first = from; first < to; first += T) {
     const count = min(T, to - first);
-    transformTiles(x, v, zeros, first, count, rows, columns, H, W, C, top, left);
+    transformTiles(x, v, plane(T, C), zeros, first, count, rows, columns, H, W, C, top, left);
     for (let e = 0; e < 16; e++) {
       product(
-        v + (<usize>(e * T * C) << 2), <usize>C << 2, 4,
-        u + (<usize>(e * C * N) << 2), <usize>C << 5, 32,
-        m + (<usize>(e * T * N) << 2), <usize>N << 2, (count + 3) & ~3, C, N >> 3, false,
+        v + <usize>e * plane(T, C), <usize>C << 2, 4,
+        u + <usize>e * plane(C, N), <usize>C << 5, 32,
+        m + <usize>e * plane(T, N), <usize>N << 2, (count + 3) & ~3, C, N >> 3, false,
       );
     }
-    gatherOutputs(m, y, bias, first, count, rows, columns, h, w, K, N);
+    gatherOutputs(m, plane(T, N), y, bias, first, count, rows, columns, h, w, K, N, K);
   }
 }
+
+/** Bytes of scratch memory for `transformImage`. */
+export function transformImageScratchBytes(C: i32): i32 {
+  return C * 4;
+}
+
+/** All tiles of x in the products' form, [16, tiles, C], the number of tiles rounded up to 4. Items: tiles. */
+export function transformImage(
+  x: usize, v: usize, tiles: i32, H: i32, W: i32, C: i32, h: i32, w: i32, top: i32, left: i32, scratch: usize, from: i32, to: i32,
+): void {
+  const bytes = <usize>C << 2;
+  memory.fill(scratch, 0, bytes);
+  transformTiles(x, v + <usize>from * bytes, plane(fours(tiles), C), scratch, from, to - from, (h + 1) >> 1, (w + 1) >> 1, H, W, C, top, left);
+}
+
+/** Bytes of scratch memory for `convolveByChannels`. */
+export function byChannelsScratchBytes(tiles: i32): i32 {
+  return <i32>(16 * (plane(DEPTH, CHANNELS) + plane(fours(tiles), CHANNELS)));
+}
+
+/**
+ * y = x * w + bias, the same numbers as `convolve` gives: for few tiles and large kernels, which are read once and as they
+ * are. Items: channels out; ranges begin at multiples of 4.
+ *
+ * @param v From `transformImage`. @param kernels [3, 3, C, K], or [3, 3, K, C] if `turned`: the input gradient's.
+ * @param bias K floats, or 0 for none. @param scratch `byChannelsScratchBytes(tiles)`.
+ */
+export function convolveByChannels(
+  v: usize, kernels: usize, turned: bool, bias: usize, y: usize, tiles: i32, C: i32, h: i32, w: i32, K: i32,
+  scratch: usize, from: i32, to: i32,
+): void {
+  const rows = fours(tiles);
+  const u = scratch;
+  const m = u + 16 * plane(DEPTH, CHANNELS);
+  for (let k = from; k < to; k += CHANNELS) {
+    const width = min(CHANNELS, to - k);
+    const N = padded(width);
+    const each = plane(rows, N);
+    const skipped = <usize>k << 2;
+    for (let c = 0; c < C; c += DEPTH) {
+      const depth = min(DEPTH, C - c);
+      if (turned) transformTurnedKernels(kernels + (<usize>(k * C + c) << 2), u, K, C, depth, depth, width);
+      else transformKernels(kernels + (<usize>(c * K + k) << 2), u, C, K, depth, depth, width);
+      for (let e = 0; e < 16; e++) {
+        product(
+          v + <usize>e * plane(rows, C) + (<usize>c << 2), <usize>C << 2, 4,
+          u + <usize>e * plane(depth, N), <usize>depth << 5, 32,
+          m + <usize>e * each, <usize>N << 2, rows, depth, N >> 3, c > 0,
+        );
+      }
+    }
+    gatherOutputs(m, each, y + skipped, bias ? bias + skipped : 0, 0, tiles, (h + 1) >> 1, (w + 1) >> 1, h, w, K, N, width);
+  }
+}
+
+@inline function fours(n: i32): i32 { return (n + 3) & ~3; }
 
 /**
  * Parts of the gradient of the transformed kernels, each the sum over some of the tiles. Items: parts, of `parts` equal ones.
@@ -262,27 +336,27 @@ export function weightGradient(
 ): void {
   const N = padded(K);
   const v = scratch;
-  const m = v + (<usize>(16 * T * C) << 2);
-  const zeros = m + (<usize>(16 * T * N) << 2);
-  memory.fill(m, 0, <usize>(16 * T * N) << 2);
+  const m = v + 16 * plane(T, C);
+  const zeros = m + 16 * plane(T, N);
+  memory.fill(m, 0, 16 * plane(T, N));
   memory.fill(zeros, 0, <usize>max(C, K) << 2);
   const rows = (h + 1) >> 1, columns = (w + 1) >> 1;
   const tiles = B * rows * columns;
   const share = (tiles + parts - 1) / parts;
   for (let part = from; part < to; part++) {
-    const sum = u + (<usize>(part * 16 * C * N) << 2);
+    const sum = u + <usize>(part * 16) * plane(C, N);
     const begin = min(tiles, part * share);
     const end = min(tiles, begin + share);
-    if (begin === end) memory.fill(sum, 0, <usize>(16 * C * N) << 2);
+    if (begin === end) memory.fill(sum, 0, 16 * plane(C, N));
     for (let first = begin; first < end; first += T) {
       const count = min(T, end - first);
-      transformTiles(x, v, zeros, first, count, rows, columns, H, W, C, top, left);
+      transformTiles(x, v, plane(T, C), zeros, first, count, rows, columns, H, W, C, top, left);
       spreadGradients(dy, m, zeros, first, count, rows, columns, h, w, K, N);
       for (let e = 0; e < 16; e++) {
         product(
-          v + (<usize>(e * T * C) << 2), 4, <usize>C << 2,
-          m + (<usize>(e * T * N) << 2), 32, <usize>N << 2,
-          sum + (<usize>(e * C * N) << 2), <usize>N << 2, C, count, N >> 3, first > begin,
+          v + <usize>e * plane(T, C), 4, <usize>C << 2,
+          m + <usize>e * plane(T, N), 32, <usize>N << 2,
+          sum + <usize>e * plane(C, N), <usize>N << 2, C, count, N >> 3, first > begin,
         );
       }
     }
@@ -296,7 +370,7 @@ export function weightGradient(
  */
 export function foldWeightGradient(u: usize, dw: usize, parts: i32, C: i32, K: i32, scratch: usize, from: i32, to: i32): void {
   const N = padded(K);
-  const each = <usize>(C * N) << 2;
+  const each = plane(C, N);
   const tap = <usize>(C * K) << 2;
   for (let c = from; c < to; c++) {
     for (let e = 0; e < 16; e++) addParts(u + <usize>e * each + (<usize>(c * N) << 2), each << 4, parts, N);

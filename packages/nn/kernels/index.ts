@@ -4,10 +4,11 @@ export {
   convolvePatches, patchesInputGradient, patchesScratchBytes, patchesWeightGradient, patchesWeightScratchBytes, sumParts,
 } from './conv';
 export {
-  convolve, convolveScratchBytes, foldWeightGradient, tilesOfBlock, transformTurnedWeights, transformWeights, weightGradient,
+  byChannelsScratchBytes, convolve, convolveByChannels, convolveScratchBytes, foldWeightGradient, tilesOfBlock,
+  transformImage, transformImageScratchBytes, transformTurnedWeights, transformWeights, weightGradient,
 } from './conv3x3';
 export {
-  multiply, multiplyOverRows, multiplyScratchBytes, overRowsScratchBytes, packPanels, packTransposedPanels,
+  byColumnsScratchBytes, multiply, multiplyByColumns, multiplyOverRows, multiplyScratchBytes, overRowsScratchBytes, packPanels, packTransposedPanels,
 } from './multiply';
 export { activationScratchBytes, gate, gateGradient, gelu, geluGradient, silu, siluGradient } from './activations';
 export { groupNorm, groupNormGradient, groupNormItems, groupNormScratchBytes } from './group-norm';

@@ -1,9 +1,13 @@
 // Products of matrices of any size, row by row in memory that is not ours. `aRow`, `bRow`, `outRow`: bytes from one row to the
 // next. The second factor comes in panels, which `packPanels` or `packTransposedPanels` made.
-import { EDGE, pack, packTransposed, productOfAnySize } from './product';
+import { EDGE, pack, packTransposed, padded, productOfAnySize } from './product';
 
 /** Rows of the factors that `multiplyOverRows` takes at a time: their panels stay in the first-level cache. */
 const RUN: i32 = 128;
+
+/** Columns that `multiplyByColumns` takes at a time, and rows of them: their panels stay in the second-level cache. */
+const COLUMNS: i32 = 32;
+const DEPTH: i32 = 512;
 
 /** Bytes of scratch memory for `multiply`. */
 export function multiplyScratchBytes(): i32 {
@@ -28,6 +32,38 @@ export function multiply(
 ): void {
   const skipped = <usize>from;
   productOfAnySize(a + skipped * aRow, aRow, 4, panels, out + skipped * outRow, outRow, to - from, K, N, false, bias, scratch);
+}
+
+/** Bytes of scratch memory for `multiplyByColumns`. */
+export function byColumnsScratchBytes(): i32 {
+  return <i32>EDGE + COLUMNS * 4 * (1 + DEPTH);
+}
+
+/**
+ * out[M, N] = a[M, K] b + bias, the same numbers as `multiply` gives: for few rows and a large b, which is read once and as
+ * it is. Items: columns.
+ *
+ * @param b [K, N], or [N, K] if `transposed`. @param bias N numbers, or 0 for none.
+ */
+export function multiplyByColumns(
+  a: usize, aRow: usize, b: usize, bRow: usize, transposed: bool, bias: usize, out: usize, outRow: usize, M: i32, K: i32,
+  scratch: usize, from: i32, to: i32,
+): void {
+  const shift = scratch + EDGE;
+  const panels = shift + (<usize>COLUMNS << 2);
+  for (let n = from; n < to; n += COLUMNS) {
+    const columns = min(COLUMNS, to - n);
+    const skipped = <usize>n << 2;
+    if (bias) memory.copy(shift, bias + skipped, <usize>columns << 2);
+    for (let k = 0; k < K; k += DEPTH) {
+      const depth = min(DEPTH, K - k);
+      if (transposed) packTransposed(b + <usize>n * bRow + (<usize>k << 2), bRow, panels, depth, columns, 0, padded(columns) >> 3);
+      else pack(b + <usize>k * bRow + skipped, bRow, panels, depth, columns, 0, padded(columns) >> 3);
+      productOfAnySize(
+        a + (<usize>k << 2), aRow, 4, panels, out + skipped, outRow, M, depth, columns, k > 0, bias ? shift : 0, scratch,
+      );
+    }
+  }
 }
 
 /** Bytes of scratch memory for `multiplyOverRows` of so many panels. */

@@ -108,15 +108,25 @@ export function productOfAnySize(
 
 /** Panels `from` … `to` of b[depth, columns], `row` bytes from row to row: [depth, 8] each, zero past the last column. */
 export function pack(b: usize, row: usize, panels: usize, depth: i32, columns: i32, from: i32, to: i32): void {
-  for (let p = from; p < to; p++) {
+  const each = <usize>depth << 5;
+  let p = from;
+  // Four panels at a time, so that the lines of memory that b comes in are read whole.
+  for (const end = min(to, columns >> 3); p + 4 <= end; p += 4) {
+    let source = b + (<usize>p << 5);
+    let target = panels + <usize>p * each;
+    for (let k = 0; k < depth; k++, source += row, target += 32) {
+      move8(source, target);
+      move8(source + 32, target + each);
+      move8(source + 64, target + 2 * each);
+      move8(source + 96, target + 3 * each);
+    }
+  }
+  for (; p < to; p++) {
     const wide = min(8, columns - (p << 3));
     let source = b + (<usize>p << 5);
-    let target = panels + (<usize>(p * depth) << 5);
+    let target = panels + <usize>p * each;
     if (wide === 8) {
-      for (let k = 0; k < depth; k++, source += row, target += 32) {
-        v128.store(target, v128.load(source));
-        v128.store(target, v128.load(source, 16), 16);
-      }
+      for (let k = 0; k < depth; k++, source += row, target += 32) move8(source, target);
     } else {
       const bytes = <usize>wide << 2;
       for (let k = 0; k < depth; k++, source += row, target += 32) {
@@ -125,6 +135,12 @@ export function pack(b: usize, row: usize, panels: usize, depth: i32, columns: i
       }
     }
   }
+}
+
+@inline function move8(from: usize, to: usize): void {
+  const first = v128.load(from), second = v128.load(from, 16);
+  v128.store(to, first);
+  v128.store(to, second, 16);
 }
 
 /** The same panels of bᵀ, b[columns, depth]. */

@@ -2,7 +2,16 @@ import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
-import { attention, createRng, initAttention, scaledDotProductAttention, ShapeError, valueAndGrads } from './index';
+import {
+  attention,
+  attentionWeights,
+  createRng,
+  initAttention,
+  linear,
+  scaledDotProductAttention,
+  ShapeError,
+  valueAndGrads,
+} from './index';
 
 const rng = createRng('attention');
 const normal = (...shape: [number, number, number]): tf.Tensor3D =>
@@ -36,6 +45,42 @@ describe.each(['cpu', 'wasm'] as const)('scaledDotProductAttention on %s', (back
       const cut = scaledDotProductAttention(q, tf.gather(k, kept, 1), tf.gather(v, kept, 1), { heads: 3 });
       expect(masked).toBeAllClose(cut);
     });
+  });
+
+  it('takes a token of weight 2 as one that is there twice', () => {
+    tf.tidy(() => {
+      const [q, k, v] = [normal(1, 3, 6), normal(1, 3, 6), normal(1, 3, 6)];
+      const twice = tf.tensor1d([0, 1, 1, 2], 'int32');
+      const weighted = scaledDotProductAttention(q, k, v, { heads: 3, mask: tf.tensor2d([[1, 2, 1]]) });
+      const doubled = scaledDotProductAttention(q, tf.gather(k, twice, 1), tf.gather(v, twice, 1), { heads: 3 });
+      expect(weighted).toBeAllClose(doubled);
+    });
+  });
+
+  it('gives the same bytes for a mask of ones as without a mask', () => {
+    tf.tidy(() => {
+      const [q, k, v] = [normal(2, 3, 6), normal(2, 5, 6), normal(2, 5, 6)];
+      const masked = scaledDotProductAttention(q, k, v, { heads: 3, mask: tf.ones([2, 5]) });
+      expect(masked.dataSync()).toEqual(scaledDotProductAttention(q, k, v, { heads: 3 }).dataSync());
+    });
+  });
+
+  it('tells the shares it mixed the values by', async () => {
+    const params = initAttention({ queryWidth: 3, contextWidth: 5, innerWidth: 4, outWidth: 2 }, createRng('init'));
+    const [x, context, mask] = [normal(2, 3, 3), normal(2, 4, 5), tf.tensor2d([[1, 0, 0.5, 2], [0, 0, 0, 0]])]; // prettier-ignore
+    await expectNoLeak(() => attentionWeights(params, x, context, { heads: 1, mask }));
+    await expectNoLeak(() => attentionWeights(params, x, context, { heads: 3, mask }), {
+      throws: 'attentionWeights: expected heads to divide a width of 4, received 3.',
+    });
+    tf.tidy(() => {
+      const weights = attentionWeights(params, x, context, { heads: 1, mask });
+      const value = linear(params.v, context);
+      const mixed = linear(params.out, tf.matMul(weights, value));
+      expect(mixed).toBeAllClose(attention(params, x, context, { heads: 1, mask }));
+      expect(tf.sum(weights, -1)).toBeAllClose(tf.tensor2d([[1, 1, 1], [0, 0, 0]])); // prettier-ignore
+      expect(tf.slice(weights, [0, 0, 1], [1, 3, 1]).dataSync()).toEqual(new Float32Array(3));
+    });
+    tf.dispose([params, x, context, mask]);
   });
 
   it('is the same in stretches of queries, where the weights are too many to keep', async () => {

@@ -13,7 +13,11 @@ import { webgpuAttentionGradient } from './webgpu/attention-gradient';
 
 export type AttentionOptions = {
   readonly heads: number;
-  /** 1 = attend, 0 = ignore: `[B, M]`, float32. A query that may attend to nothing gets zeros. */
+  /**
+   * How much each token counts, at least 0: `[B, M]`, float32. Its share of the attention is multiplied by it before the shares
+   * of a query are brought to the sum 1: 1 = attend, 0 = ignore, and in between or above it less or more than usual. A query
+   * that may attend to nothing gets zeros. No gradient.
+   */
   readonly mask?: tf.Tensor2D;
 };
 
@@ -67,7 +71,37 @@ export function attention(
 }
 
 /**
- * softmax(q kᵀ / sqrt(d)) v for each head; heads are contiguous groups of d channels.
+ * How `attention` shares out each query over the tokens, as a mean over the heads.
+ *
+ * @param x Queries `[B, N, queryWidth]`, float32.
+ * @param context `[B, M, contextWidth]`, float32.
+ * @returns `[B, N, M]`: from 0, exactly 0 for an ignored token, each row with the sum 1 (0 where there is nothing to attend to).
+ *   The caller disposes it.
+ * @throws ShapeError if a shape does not fit.
+ */
+export function attentionWeights(
+  params: Pick<AttentionParams, 'q' | 'k'>,
+  x: tf.Tensor3D,
+  context: tf.Tensor3D,
+  { heads, mask }: AttentionOptions,
+): tf.Tensor3D {
+  return tf.tidy(() => {
+    const q = linear(params.q, x); // [B, N, D]
+    const k = linear(params.k, context); // [B, M, D]
+    const [B, N, D] = q.shape;
+    const M = k.shape[1];
+    expectShape('attentionWeights', { k }, { k: [B, M, D] });
+    if (mask) expectShape('attentionWeights', { mask }, { mask: [B, M] });
+    expectHeads('attentionWeights', heads, D);
+    expectAlive('attentionWeights', { mask });
+    const weights = tf.reshape(weightsOf(q, k, mask, heads), [B, heads, N, M]);
+    const mean = tf.mean<tf.Tensor3D>(weights, 1); // [B, N, M]
+    return mask ? tf.mul(mean, attends(mask)) : mean;
+  });
+}
+
+/**
+ * softmax(q kᵀ / sqrt(d) + log mask) v for each head; heads are contiguous groups of d channels.
  *
  * @param q `[B, N, D]`. @param k `[B, M, D]`. @param v `[B, M, D]`. All float32.
  * @returns `[B, N, D]`; zeros where the mask leaves nothing to attend to. The caller disposes it.
@@ -84,9 +118,7 @@ export function scaledDotProductAttention(
   const M = k.shape[1];
   expectShape('scaledDotProductAttention', { k, v }, { k: [B, M, D], v: [B, M, D] });
   if (mask) expectShape('scaledDotProductAttention', { mask }, { mask: [B, M] });
-  if (!Number.isInteger(heads) || heads < 1 || D % heads !== 0) {
-    throw new ShapeError(`scaledDotProductAttention: expected heads to divide a width of ${D}, received ${heads}.`);
-  }
+  expectHeads('scaledDotProductAttention', heads, D);
   expectAlive('scaledDotProductAttention', { mask });
   const kernels = attentionKernels(D / heads);
   return withGradient<tf.Tensor3D>(
@@ -107,6 +139,11 @@ export function scaledDotProductAttention(
       return kernels.backward(dy, q2, k2, v2, mask2, y, rest[0] as tf.Tensor3D | undefined, heads);
     },
   );
+}
+
+function expectHeads(where: string, heads: number, D: number): void {
+  if (Number.isInteger(heads) && heads >= 1 && D % heads === 0) return;
+  throw new ShapeError(`${where}: expected heads to divide a width of ${D}, received ${heads}.`);
 }
 
 /** Attention and its gradient on a backend. `rest`: what the gradient can use besides y. */
@@ -229,13 +266,13 @@ function mergeHeads(x: tf.Tensor3D, heads: number): tf.Tensor3D {
 
 /** 1 for images with something to attend to, else 0: `[B, 1, 1]`. */
 function attends(mask: tf.Tensor2D): tf.Tensor3D {
-  return tf.reshape(tf.max(mask, 1), [mask.shape[0], 1, 1]);
+  return tf.reshape(tf.cast(tf.greater(tf.max(mask, 1), 0), 'float32'), [mask.shape[0], 1, 1]);
 }
 
-/** Scores `[B h, N, M]` with -1e9 where the mask is 0. */
+/** Scores `[B h, N, M]` with the logarithm of the mask added, -1e9 for that of 0. */
 function maskScores(scores: tf.Tensor3D, mask: tf.Tensor2D, heads: number): tf.Tensor3D {
   const [Bh, N, M] = scores.shape;
   const B = Bh / heads;
-  const penalty = tf.reshape(tf.mul(tf.sub(mask, 1), 1e9), [B, 1, M]);
-  return tf.reshape(tf.add(tf.reshape(scores, [B, heads * N, M]), penalty), [Bh, N, M]);
+  const bars = tf.where(tf.greater(mask, 0), tf.log(mask), tf.fill([B, M], -1e9));
+  return tf.reshape(tf.add(tf.reshape(scores, [B, heads * N, M]), tf.reshape(bars, [B, 1, M])), [Bh, N, M]);
 }

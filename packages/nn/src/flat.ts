@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { sumAll } from './sums';
 import { wasmJoinFlat } from './wasm/join-flat';
 import { wasmSplitFlat } from './wasm/split-flat';
 import { hasWebgpu } from './webgpu/backend';
@@ -49,7 +50,7 @@ function pieces(flat: tf.Tensor1D, sizes: number[]): tf.Tensor[] {
 /** The vector scaled to a Euclidean norm of at most `maxNorm`, and its norm before. The caller disposes both. */
 export function clipFlat(flat: tf.Tensor1D, maxNorm: number): { flat: tf.Tensor1D; norm: tf.Scalar } {
   return tf.tidy(() => {
-    const norm = tf.sqrt(tf.sum(tf.mul(flat, flat))) as tf.Scalar;
+    const norm = tf.sqrt(sumAll(tf.mul(flat, flat))) as tf.Scalar;
     const factor = tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6))); // 1e-6 as in PyTorch
     return { flat: tf.mul(flat, factor) as tf.Tensor1D, norm };
   });

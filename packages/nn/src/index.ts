@@ -35,7 +35,9 @@ export {
   scaledDotProductAttention,
   initAttention,
   attention,
+  attentionWeights,
 } from './attention';
+export { meanAll, sumAll, sumItems } from './sums';
 export { timestepEmbedding } from './timestep-embedding';
 export { upsampleNearest2x, spaceToDepth, depthToSpace } from './resample';
 export { type Gradients, valueAndGrads, clipByGlobalNorm, firstNonFinite } from './gradients';

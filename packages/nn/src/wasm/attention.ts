@@ -13,7 +13,7 @@ const STRETCH = 256;
 /**
  * Attention of all heads, a block of queries at a time: the matrix of weights is never whole. No gradient.
  *
- * @param q `[B, N, D]`. @param k v `[B, M, D]`. @param mask `[B, M]`, 1 attend, 0 ignore.
+ * @param q `[B, N, D]`. @param k v `[B, M, D]`. @param mask `[B, M]`, factors of the weights: 1 attend, 0 ignore.
  * @returns `y` `[B, N, D]`, and `lse` `[B, h, N]`, the logarithms of the sums of exponentials, for the gradient. The
  *   caller disposes both.
  * @see arXiv:2205.14135

@@ -7,6 +7,11 @@ import { runRanges } from './threads';
 const CONV = 'SgdiffConv3x3';
 const WEIGHT_GRADIENT = 'SgdiffConv3x3WeightGradient';
 
+/** So few tiles go by channels. */
+const FEW_TILES = 128;
+/** Ranges of channels begin at multiples of this: two lines of the cache. */
+const CHANNELS = 32;
+
 /** Parts of the sum over all tiles that threads may take apart: so many at most, of so many tiles at least, within so many bytes. */
 const PARTS = 8;
 const TILES_OF_PART = 32;
@@ -64,13 +69,29 @@ function convKernel({ inputs, backend, attrs }: KernelArgs): tf.TensorInfo {
   const [h, w] = [H + top + bottom - 2, W + left + right - 2];
   const y = wasm.makeOutput([B, h, w, K], 'float32');
   const kernels = simdKernels() as SimdKernels;
+  const [from, shift, to] = [addressOf(wasm, weight), bias ? addressOf(wasm, bias) : 0, addressOf(wasm, y)];
+  const tiles = tilesOf(B, h, w);
+  if (tiles <= FEW_TILES) {
+    withScratch(wasm, transformedBytes(Math.ceil(tiles / 4) * 4, C), (v) => {
+      runRanges(wasm, 'transformImage', [addressOf(wasm, x), v, tiles, H, W, C, h, w, top, left], {
+        total: tiles,
+        itemWork: 100 * C,
+        scratchBytes: kernels.transformImageScratchBytes(C),
+      });
+      runRanges(wasm, 'convolveByChannels', [v, from, Number(turned), shift, to, tiles, C, h, w, K], {
+        total: K,
+        itemWork: (32 * tiles + 100) * C,
+        rangesStartAt: CHANNELS,
+        scratchBytes: kernels.byChannelsScratchBytes(tiles),
+      });
+    });
+    return y;
+  }
   withScratch(wasm, transformedBytes(C, K), (u) => {
-    const from = addressOf(wasm, weight);
     if (turned) runRanges(wasm, 'transformTurnedWeights', [from, u, K, C], { total: C, itemWork: 100 * K });
     else runRanges(wasm, 'transformWeights', [from, u, C, K], { total: C, itemWork: 100 * K });
-    const shift = bias ? addressOf(wasm, bias) : 0;
-    runRanges(wasm, 'convolve', [addressOf(wasm, x), u, shift, addressOf(wasm, y), H, W, C, h, w, K, top, left], {
-      total: tilesOf(B, h, w),
+    runRanges(wasm, 'convolve', [addressOf(wasm, x), u, shift, to, H, W, C, h, w, K, top, left], {
+      total: tiles,
       itemWork: 32 * C * K,
       rangesStartAt: kernels.tilesOfBlock(),
       scratchBytes: kernels.convolveScratchBytes(C, K),
@@ -105,7 +126,7 @@ function tilesOf(B: number, h: number, w: number): number {
   return B * Math.ceil(h / 2) * Math.ceil(w / 2);
 }
 
-/** 16 numbers per kernel, the output channels rounded up to 8. */
-function transformedBytes(C: number, K: number): number {
-  return 16 * C * Math.ceil(K / 8) * 8 * 4;
+/** 16 matrices with columns in eights, and a line of the cache after each. */
+function transformedBytes(rows: number, columns: number): number {
+  return 16 * (rows * Math.ceil(columns / 8) * 8 * 4 + 64);
 }

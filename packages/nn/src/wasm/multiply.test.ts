@@ -50,6 +50,27 @@ describe('products of matrices on wasm', () => {
     );
   });
 
+  it('are the same numbers for a row alone, which goes by columns, as for the row among others', () => {
+    tf.tidy(() => {
+      const [M, K, N] = [300, 530, 131];
+      const a = normal(M, K) as tf.Tensor2D;
+      const bias = normal(N) as tf.Tensor1D;
+      const products = [
+        (rows: tf.Tensor2D) => wasmMultiply(rows, b, bias),
+        (rows: tf.Tensor2D) => wasmMultiply(rows, b),
+        (rows: tf.Tensor2D) => wasmMultiplyTransposed(rows, c),
+      ];
+      const [b, c] = [normal(K, N), normal(N, K)] as [tf.Tensor2D, tf.Tensor2D];
+      for (const product of products) {
+        const whole = product(a);
+        for (const [first, count] of [[0, 1], [7, 6], [40, 256]] as const) {
+          const part = product(tf.slice(a, [first, 0], [count, K]));
+          expect(part.dataSync()).toEqual(tf.slice(whole, [first, 0], [count, N]).dataSync());
+        }
+      }
+    });
+  });
+
   it('leave nothing behind', async () => {
     const [a, b] = [normal(5, 6), normal(6, 7)] as [tf.Tensor2D, tf.Tensor2D];
     await expectNoLeak(() => wasmMultiply(a, b));

@@ -6,6 +6,12 @@ import { runRanges } from './threads';
 
 const MULTIPLY = 'SgdiffMultiply';
 
+/** So few rows times so many numbers go by columns: what costs there is to read the numbers. */
+const FEW_ROWS = 256;
+const MANY_NUMBERS = 2 ** 16;
+/** Ranges of columns begin at multiples of this: two lines of the cache. */
+const COLUMNS = 32;
+
 /** `plain`: a b. `transposed`: a bᵀ. `overRows`: aᵀ b. */
 type Kind = 'plain' | 'transposed' | 'overRows';
 
@@ -51,8 +57,21 @@ function multiply(
   const [M, K] = a.shape as [number, number];
   const N = b.shape[transposed ? 0 : 1]!;
   const out = wasm.makeOutput([M, N], 'float32');
+  const [from, to] = [addressOf(wasm, a), addressOf(wasm, out)];
+  if (M <= FEW_ROWS && K * N >= MANY_NUMBERS) {
+    const rowBytes = (transposed ? K : N) * 4;
+    const shift = bias ? addressOf(wasm, bias) : 0;
+    const args = [from, K * 4, addressOf(wasm, b), rowBytes, Number(transposed), shift, to, N * 4, M, K];
+    runRanges(wasm, 'multiplyByColumns', args, {
+      total: N,
+      itemWork: 2 * M * K,
+      rangesStartAt: COLUMNS,
+      scratchBytes: kernels().byColumnsScratchBytes(),
+    });
+    return out;
+  }
   withPanels(wasm, b, K, N, transposed, bias, (panels, shift) => {
-    runRanges(wasm, 'multiply', [addressOf(wasm, a), K * 4, panels, shift, addressOf(wasm, out), N * 4, K, N], {
+    runRanges(wasm, 'multiply', [from, K * 4, panels, shift, to, N * 4, K, N], {
       total: M,
       itemWork: 2 * K * N,
       rangesStartAt: 4,

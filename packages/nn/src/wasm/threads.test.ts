@@ -14,8 +14,10 @@ import {
   initGeglu,
   initGroupNorm,
   initLayerNorm,
+  initLinear,
   kernelThreads,
   layerNorm,
+  linear,
   startKernelThreads,
   toVariables,
   upsampleNearest2x,
@@ -122,6 +124,8 @@ async function step(threads: number): Promise<Buffer> {
     layer: initLayerNorm(24),
     attention: initAttention({ queryWidth: 24, contextWidth: 24, innerWidth: 24, outWidth: 24 }, rng),
     geglu: initGeglu(24, 40, rng),
+    few: initConv2d(3, 24, 132, rng),
+    wide: initLinear(132, 520, rng),
   });
   const x = tf.tensor4d(rng.fillNormal(new Float32Array(3 * 30 * 34 * 12)), [3, 30, 34, 12]);
   const loss = (): tf.Scalar => {
@@ -129,7 +133,8 @@ async function step(threads: number): Promise<Buffer> {
     const half = conv2d(params.down, h, { stride: 2 }); // [3, 15, 17, 24]
     const tokens = layerNorm(params.layer, tf.reshape(upsampleNearest2x(half), [3, 1020, 24]) as tf.Tensor3D);
     const mixed = attention(params.attention, tokens, tf.slice(tokens, [0, 0, 0], [3, 100, 24]), { heads: 4 });
-    return tf.sum(tf.square(geglu(params.geglu, mixed)));
+    const corner = conv2d(params.few, tf.slice(half, [0, 0, 0, 0], [1, 7, 9, 24])); // few tiles, and few rows of a large matrix
+    return tf.add(tf.sum(tf.square(geglu(params.geglu, mixed))), tf.sum(tf.square(linear(params.wide, corner))));
   };
   expect(kernelThreads()).toBe(threads);
   const { value, grads } = tf.tidy(() => valueAndGrads(loss, params));

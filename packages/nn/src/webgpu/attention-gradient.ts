@@ -170,8 +170,9 @@ fn run(workgroup: i32, thread: i32) {
     ${declareSums('scores')}
     ${product('scores', 'q', 'k')}
     let open = areOpen(batch, key + 4 * lane);
+    ${masked ? 'let barred = bars(batch, key + 4 * lane);' : ''}
     ${forRows(`
-      let p = select(vec4<f32>(0), exp(scores[i] * uniforms.scale - ofRows[i].x), open);
+      let p = select(vec4<f32>(0), exp(scores[i] * uniforms.scale${masked ? ' + barred' : ''} - ofRows[i].x), open);
       weights[row * ${ROW} + lane] = p * (slopes[i] - ofRows[i].y);`)}
     ${chunks
       .map(
@@ -241,7 +242,7 @@ fn run(workgroup: i32, thread: i32) {
     ${declareSums('scores')}
     ${product('scores', 'k', 'q')}
     ${forRows(`
-      let p = select(vec4<f32>(0), exp(scores[i] * uniforms.scale - lse), exists & vec4<bool>(isOpen(batch, key + row)));
+      let p = select(vec4<f32>(0), exp(scores[i] * uniforms.scale${masked ? ' + bar(batch, key + row)' : ''} - lse), exists & vec4<bool>(isOpen(batch, key + row)));
       scores[i] = p;
       weights[row * ${ROW} + lane] = p;`)}
     ${declareSums('slopes')}

@@ -144,14 +144,30 @@ if (lane < ${quadsIn(chunk, width)}) {
 }`;
 }
 
-/** `isOpen(batch, key)`: whether a context token exists and may be attended to; `areOpen`: the four from `key`. */
+/**
+ * `isOpen(batch, key)`: whether a context token exists and may be attended to; `bar(batch, key)`: what the mask adds to the score
+ * of one that is, its logarithm; `areOpen` and `bars`: the four from `key`.
+ */
 export function openTokens(masked: boolean): string {
   return `
 fn isOpen(batch: i32, key: i32) -> bool {
-  ${masked ? 'return key < uniforms.M && mask[batch * uniforms.M + key] != 0.0;' : 'return key < uniforms.M;'}
+  ${masked ? 'return key < uniforms.M && mask[batch * uniforms.M + key] > 0.0;' : 'return key < uniforms.M;'}
 }
 fn areOpen(batch: i32, key: i32) -> vec4<bool> {
   return vec4<bool>(isOpen(batch, key), isOpen(batch, key + 1), isOpen(batch, key + 2), isOpen(batch, key + 3));
+}
+${
+  masked
+    ? `
+fn bar(batch: i32, key: i32) -> f32 {
+  if (!isOpen(batch, key)) { return 0.0; }
+  let share = mask[batch * uniforms.M + key];
+  return select(log(share), 0.0, share == 1.0);
+}
+fn bars(batch: i32, key: i32) -> vec4<f32> {
+  return vec4<f32>(bar(batch, key), bar(batch, key + 1), bar(batch, key + 2), bar(batch, key + 3));
+}`
+    : ''
 }`;
 }
 

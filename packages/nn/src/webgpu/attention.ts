@@ -38,9 +38,9 @@ export function hasWebgpuAttention(headWidth: number): boolean {
 export type AttentionAttrs = { readonly heads: number };
 
 /**
- * softmax(q kᵀ / sqrt(d)) v for each head. No gradient.
+ * softmax(q kᵀ / sqrt(d) + log mask) v for each head. No gradient.
  *
- * @param q `[B, N, D]`. @param k `[B, M, D]`. @param v `[B, M, D]`. @param mask `[B, M]`: 0 = ignore.
+ * @param q `[B, N, D]`. @param k `[B, M, D]`. @param v `[B, M, D]`. @param mask `[B, M]`: factors of the weights, 0 = ignore.
  * @returns y `[B, N, D]`, zeros where nothing may be attended to, and lse `[B, h, N]`, the logarithm of the sum of
  *   exponentials of the scaled scores. The caller disposes both.
  */
@@ -118,8 +118,9 @@ fn run(workgroup: i32, thread: i32) {
       )
       .join('\n')}
     let open = areOpen(batch, key + 4 * lane);
+    ${masked ? 'let barred = bars(batch, key + 4 * lane);' : ''}
     ${forRows(`
-      let s = select(vec4<f32>(-1e30), scores[i] * uniforms.scale, open);
+      let s = select(vec4<f32>(-1e30), scores[i] * uniforms.scale${masked ? ' + barred' : ''}, open);
       scores[i] = s;
       ofLanes[row * 8 + lane] = max(max(s.x, s.y), max(s.z, s.w));`)}
     workgroupBarrier();

@@ -63,6 +63,10 @@ export const conv2dCases: readonly ContractCase[] = [
   { ...convolution('3x3, 189 tiles', { x: [3, 17, 13, 8], weight: [3, 3, 8, 12] }, {}), large: true },
   { ...convolution('3x3, 68 to 36 channels', { x: [1, 6, 5, 68], weight: [3, 3, 68, 36] }, {}), large: true },
   {
+    ...convolution('3x3, 6 tiles, 20 to 132 channels', { x: [1, 5, 3, 20], weight: [3, 3, 20, 132] }, {}),
+    large: true,
+  },
+  {
     ...convolution(
       '3x3, stride 2, 270 pixels',
       { x: [2, 30, 18, 12], weight: [3, 3, 12, 14] },

@@ -7,6 +7,7 @@ import { modelCases } from './model';
 import { normalizationCases } from './normalization';
 import { resampleCases } from './resample';
 import { rowCases } from './rows';
+import { sumCases } from './sums';
 import { timestepEmbeddingCases } from './timestep-embedding';
 import { trainingCases } from './training';
 
@@ -19,6 +20,7 @@ export const contractCases: readonly ContractCase[] = [
   ...attentionCases,
   ...rowCases,
   ...resampleCases,
+  ...sumCases,
   ...timestepEmbeddingCases,
   ...trainingCases,
   ...modelCases,

@@ -42,4 +42,12 @@ export const linearCases: readonly ContractCase[] = [
     reference: ({ x, weight, bias }) => reference.linear(x, weight, bias),
     large: true,
   }),
+  contractCase({
+    op: 'linear',
+    name: '5 rows, 520 to 130',
+    inputs: { x: normal(5, 520), weight: normal(520, 130), bias: normal(130) },
+    run: ({ x, ...params }) => linear(params, x),
+    reference: ({ x, weight, bias }) => reference.linear(x, weight, bias),
+    large: true,
+  }),
 ];
