@@ -129,7 +129,7 @@ type Lists = {
 };
 
 /** How many names of each list a message shows. */
-const SHOWN = 4;
+const SHOWN = 20;
 
 function mismatch(
   kind: ImportKind,
@@ -149,6 +149,7 @@ function mismatch(
     {
       code: 'mismatch',
       ...lists,
+      abridged: [missing, unexpected, misshapen].some(({ length }) => length > SHOWN),
     },
   );
 }

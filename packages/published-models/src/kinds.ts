@@ -138,14 +138,15 @@ function clip(names: FileNames): KindSpec {
   const inEncoderFile = prefix.includes('clip_model.');
   return {
     parts: [encoder],
+    // The first group that has a name takes it: a bare logit_scale beside a graph encoder is the encoder's.
     ignorable: [
-      { reason: 'the rest of CLIP', includes: isOtherClipTensor },
-      TRAINING_STATE,
       {
         reason: 'the graph encoder',
         includes: (name) =>
           inEncoderFile && /^(logit_scale$|(obj|pred)_embeddings\.|graph_(conv|net|projection)\.)/.test(name),
       },
+      { reason: 'the rest of CLIP', includes: isOtherClipTensor },
+      TRAINING_STATE,
     ],
   };
 }

@@ -102,6 +102,16 @@ describe('renameObject', () => {
 });
 
 describe('relate, unrelate and renameRelation', () => {
+  it('keep each weight at its relation', () => {
+    expect(relate(graph, 2, 'under', 0).relationshipWeights).toBeUndefined();
+    const more = relate(graph, 2, 'under', 0, { weight: 3 });
+    expect(more.relationshipWeights).toEqual([1, 1, 3]);
+    expect(relate(more, 1, 'under', 0).relationshipWeights).toEqual([1, 1, 3, 1]);
+    expect(unrelate(more, 1).relationshipWeights).toEqual([1, 3]);
+    expect(renameRelation(more, 1, 'by').relationshipWeights).toEqual([1, 1, 3]);
+    expect(removeObject(more, 1).relationshipWeights).toEqual([3]);
+  });
+
   it('add, remove and change a relation', () => {
     const more = relate(graph, 'o2', 'under', 'o0');
     expect(more.relationships).toEqual([...graph.relationships, [2, 'under', 0]]);

@@ -18,6 +18,8 @@ export type AddObjectOptions = {
 export type RelateOptions = {
   /** Whether an object may relate to itself. Default: `'error'`. */
   readonly selfRelations?: SelfRelations;
+  /** How much the relation matters; 1 is usual. */
+  readonly weight?: number;
 };
 
 /**
@@ -70,15 +72,17 @@ export function removeObject(graph: SceneGraph, object: ObjectRef): SceneGraph {
   const gone = findObject('removeObject', base, object);
   const others = <T>(list: readonly T[]): T[] => list.filter((_, i) => i !== gone);
   const moved = (position: number): number => (position > gone ? position - 1 : position);
+  const stays = base.relationships.map(([subject, , target]) => subject !== gone && target !== gone);
   return {
     ...base,
     objects: others(base.objects),
     relationships: base.relationships
-      .filter(([subject, , target]) => subject !== gone && target !== gone)
+      .filter((_, i) => stays[i])
       .map(([subject, predicate, target]): Triple => [moved(subject), predicate, moved(target)]),
     ids: others(base.ids!),
     ...(base.boxes && { boxes: others(base.boxes) }),
     ...(base.weights && { weights: others(base.weights) }),
+    ...(base.relationshipWeights && { relationshipWeights: base.relationshipWeights.filter((_, i) => stays[i]) }),
   };
 }
 
@@ -106,7 +110,7 @@ export function relate(
   subject: ObjectRef,
   predicate: string,
   object: ObjectRef,
-  { selfRelations = 'error' }: RelateOptions = {},
+  { selfRelations = 'error', weight }: RelateOptions = {},
 ): SceneGraph {
   const base = withIds(graph);
   const path = ['relationships', base.relationships.length];
@@ -118,7 +122,12 @@ export function relate(
     addSelfRelation(issues, path, word, `choose another object, or add a second ${quote(word)}`);
   }
   throwIfAny('relate', issues.issues);
-  return { ...base, relationships: [...base.relationships, triple] };
+  const weights = base.relationshipWeights ?? (weight === undefined ? undefined : base.relationships.map(() => 1));
+  return {
+    ...base,
+    relationships: [...base.relationships, triple],
+    ...(weights && { relationshipWeights: [...weights, weight ?? 1] }),
+  };
 }
 
 /**
@@ -130,7 +139,12 @@ export function relate(
 export function unrelate(graph: SceneGraph, relation: number): SceneGraph {
   const base = withIds(graph);
   checkRelation('unrelate', base, relation);
-  return { ...base, relationships: base.relationships.filter((_, i) => i !== relation) };
+  const others = <T>(list: readonly T[]): T[] => list.filter((_, i) => i !== relation);
+  return {
+    ...base,
+    relationships: others(base.relationships),
+    ...(base.relationshipWeights && { relationshipWeights: others(base.relationshipWeights) }),
+  };
 }
 
 /**

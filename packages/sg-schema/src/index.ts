@@ -19,6 +19,8 @@ export { parseSceneText, safeParseSceneText, sceneText } from './text';
 export type { ParseTextOptions, SceneTextOptions } from './text';
 export { addObject, relate, removeObject, renameObject, renameRelation, unrelate, withIds } from './edit';
 export type { AddObjectOptions, ObjectRef, RelateOptions } from './edit';
+export { graphDifference } from './difference';
+export type { GraphDifference } from './difference';
 export { toDot } from './dot';
 export type { DotOptions } from './dot';
 export { packGraphs, PackError } from './pack';

@@ -54,8 +54,17 @@ describe('packGraphs', () => {
       predicates: Int32Array.of(2, 0, 0, 0, 0, /**/ 1, 3, 0, 0, 0),
       tripleObjects: Int32Array.of(1, 2, 2, 0, 0, /**/ 1, 1, 3, 3, 3),
       tripleMask: Float32Array.of(1, 1, 1, 0, 0, /**/ 1, 1, 1, 1, 1),
+      tripleWeights: Float32Array.of(1, 1, 1, 0, 0, /**/ 1, 1, 1, 1, 1),
       dropped: [],
     });
+  });
+
+  it('multiplies the weight of a relation by those of its objects', () => {
+    const weighted = { ...three, weights: [0.5, 2, 3], relationshipWeights: [1, 4] };
+    const { tripleWeights } = packGraphs([two, weighted], vocabulary, { maxTriples: 15 });
+    expect(tripleWeights).toEqual(Float32Array.of(1, 1, 1, 0, 0, /**/ 1, 24, 0.5, 2, 3)); // [0, _, 1], [2, _, 1]
+    const one = { ...three, relationshipWeights: [0, 4] };
+    expect(packGraphs([one], vocabulary, { maxTriples: 15 }).tripleWeights).toEqual(Float32Array.of(0, 4, 1, 1, 1));
   });
 
   it('holds every word and relation of every graph', () => {
@@ -225,6 +234,12 @@ describe('packGraphs', () => {
       { maxTriples: 15, tripleSlots: 4 },
       'packGraphs: expected tripleSlots of at least 5, received 4: graph 1 has 5 triples, __in_image__ included. ' +
         'Raise tripleSlots or leave it out.',
+    ],
+    [
+      [two],
+      { maxTriples: 15, overflow: 'first' as 'drop' },
+      "packGraphs: expected overflow to be 'error' or 'drop', received \"first\". For an encoder whose overflow is 'first', pass a " +
+        'maxTriples that all graphs fit in: it gives tokens to the first ones itself.',
     ],
     [
       [two],

@@ -36,6 +36,11 @@ export type PackedGraphs = {
   readonly tripleObjects: Int32Array;
   /** 1 for a real triple, `__in_image__` included, 0 for padding `[B, T]`. */
   readonly tripleMask: Float32Array;
+  /**
+   * How much each triple matters `[B, T]`, 0 for padding: the weight of the relation times those of its two objects; of an
+   * `__in_image__` triple that of its object.
+   */
+  readonly tripleWeights: Float32Array;
   /** What `overflow: 'drop'` left out, in order. `__image__` is the object after the graph's last one. */
   readonly dropped: readonly { readonly graph: number; readonly triple: Triple }[];
 };
@@ -49,7 +54,7 @@ export class PackError extends Error {
  * Puts graphs into typed arrays as an encoder reads them.
  *
  * Each graph gets `__image__` as its last object and, after its own relations, one `(object, __in_image__, __image__)` triple per
- * object. Ids, boxes, weights and the negative graph are not packed.
+ * object. Ids, boxes and the negative graph are not packed.
  *
  * @throws SceneGraphError if a word is unknown, a position is out of range or, unless `overflow` is `'drop'`, a graph has more
  *   triples than `maxTriples`. Paths start with the graph's place in the batch.
@@ -60,6 +65,12 @@ export function packGraphs(graphs: readonly SceneGraph[], vocabulary: Vocabulary
   const { maxTriples, overflow = 'error' } = options;
   if (graphs.length === 0) throw new PackError('packGraphs: expected at least one graph, received none. Pass a graph.');
   checkOption('maxTriples', maxTriples, 1);
+  if (overflow !== 'error' && overflow !== 'drop') {
+    throw new PackError(
+      `packGraphs: expected overflow to be 'error' or 'drop', received ${JSON.stringify(overflow)}. For an encoder whose overflow ` +
+        `is 'first', pass a maxTriples that all graphs fit in: it gives tokens to the first ones itself.`,
+    );
+  }
   checkGraphs(graphs, vocabulary, overflow === 'error' ? maxTriples : Infinity);
 
   const B = graphs.length;
@@ -81,6 +92,7 @@ export function packGraphs(graphs: readonly SceneGraph[], vocabulary: Vocabulary
     predicates: new Int32Array(B * T), // [B, T]
     tripleObjects: new Int32Array(B * T), // [B, T]
     tripleMask: new Float32Array(B * T), // [B, T]
+    tripleWeights: new Float32Array(B * T), // [B, T]
     dropped: [] as { graph: number; triple: Triple }[],
   };
   graphs.forEach((graph, b) => {
@@ -97,6 +109,9 @@ export function packGraphs(graphs: readonly SceneGraph[], vocabulary: Vocabulary
       packed.subjects[at] = relation === undefined ? place - graph.relationships.length : relation[0];
       packed.predicates[at] = relation === undefined ? 0 : vocabulary.predicateIndex(relation[1])!;
       packed.tripleObjects[at] = relation === undefined ? imageSlot : relation[2];
+      const ofRelation = relation === undefined ? 1 : (graph.relationshipWeights?.[place] ?? 1);
+      const ofObject = (slot: number): number => graph.weights?.[slot] ?? 1; // __image__ has none
+      packed.tripleWeights[at] = ofRelation * ofObject(packed.subjects[at]!) * ofObject(packed.tripleObjects[at]!);
     }
     packed.tripleMask.fill(1, b * T, b * T + kept);
     for (const triple of excessTriples(graph, maxTriples)) packed.dropped.push({ graph: b, triple });

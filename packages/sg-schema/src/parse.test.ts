@@ -43,6 +43,7 @@ describe('parseSceneGraph', () => {
       ids: ['a', 'b'],
       boxes: [[0.1, 0.2, 0.5, 1], null],
       weights: [1, 0],
+      relationshipWeights: [2.5],
       negative: { objects: ['zebra'], relationships: [] },
     };
     expect(parseSceneGraph(graph, { vocabulary })).toEqual(graph);
@@ -431,6 +432,19 @@ describe('the message for bad input', () => {
       'weights[0]: expected a finite number of at least 0, received NaN; write 1 for the usual weight.',
     ],
     [
+      'weights of relations that do not fit them',
+      extra('relationshipWeights', [1]),
+      'wrong_length',
+      'relationshipWeights: expected 0 entries, one per relation, received 1; ' +
+        'write one entry per relation, or leave "relationshipWeights" out.',
+    ],
+    [
+      'a weight of a relation below 0',
+      { objects: ['sheep', 'grass'], relationships: [[0, 'on', 1]], relationshipWeights: [-0.1] },
+      'wrong_weight',
+      'relationshipWeights[0]: expected a finite number of at least 0, received -0.1; write 1 for the usual weight.',
+    ],
+    [
       'a fault in the negative graph',
       extra('negative', { objects: ['sheep'], relationships: [[0, 'on', 1]] }),
       'index_out_of_range',
@@ -488,7 +502,16 @@ describe('parseSceneGraphs', () => {
 
 describe('hostile input', () => {
   it('never makes the safe functions throw, and never passes unchecked', () => {
-    const key = fc.constantFrom('objects', 'relationships', 'ids', 'boxes', 'weights', 'negative', 'x');
+    const key = fc.constantFrom(
+      'objects',
+      'relationships',
+      'ids',
+      'boxes',
+      'weights',
+      'relationshipWeights',
+      'negative',
+      'x',
+    );
     const nearly = fc.dictionary(key, fc.oneof(fc.anything(), fc.array(fc.oneof(fc.anything(), fc.constant('sheep')))));
     fc.assert(
       fc.property(fc.oneof(fc.anything({ withSparseArray: true, withBigInt: true }), nearly, fc.string()), (input) => {

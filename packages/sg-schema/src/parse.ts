@@ -37,7 +37,7 @@ export type ParseListResult =
 const MOST_OBJECTS = 10_000;
 const MOST_RELATIONS = 100_000;
 
-const KEYS = ['objects', 'relationships', 'ids', 'boxes', 'weights', 'negative'];
+const KEYS = ['objects', 'relationships', 'ids', 'boxes', 'weights', 'relationshipWeights', 'negative'];
 
 /**
  * The scene graph in data from outside, checked.
@@ -150,12 +150,25 @@ function readGraph(value: unknown, path: IssuePath, issues: IssueList, options: 
     ? undefined
     : readRelationships(record, path, issues, objects, options);
   if (objects === undefined) return undefined;
+  const perObject = { count: objects.length, owner: 'object' };
   const graph: SceneGraph = {
     objects,
     relationships: relationships ?? [],
-    ...defined('ids', readExtra(record, 'ids', objects.length, path, issues, readIds)),
-    ...defined('boxes', readExtra(record, 'boxes', objects.length, path, issues, readBoxes)),
-    ...defined('weights', readExtra(record, 'weights', objects.length, path, issues, readWeights)),
+    ...defined('ids', readExtra(record, 'ids', perObject, path, issues, readIds)),
+    ...defined('boxes', readExtra(record, 'boxes', perObject, path, issues, readBoxes)),
+    ...defined('weights', readExtra(record, 'weights', perObject, path, issues, readWeights)),
+    ...(relationships &&
+      defined(
+        'relationshipWeights',
+        readExtra(
+          record,
+          'relationshipWeights',
+          { count: relationships.length, owner: 'relation' },
+          path,
+          issues,
+          readWeights,
+        ),
+      )),
     ...defined('negative', readNegative(record, path, issues, options)),
   };
   if (relationships !== undefined && options.maxTriples !== undefined && !issues.full) {
@@ -345,11 +358,14 @@ function readPredicate(value: unknown, path: IssuePath, issues: IssueList, optio
   return undefined;
 }
 
-/** An optional list with one entry per object. */
+/** How many entries a list is to have, and what each belongs to. */
+type Entries = { readonly count: number; readonly owner: string };
+
+/** An optional list with one entry per object or relation. */
 function readExtra<T>(
   record: Record<string, unknown>,
-  key: 'ids' | 'boxes' | 'weights',
-  objectCount: number,
+  key: 'ids' | 'boxes' | 'weights' | 'relationshipWeights',
+  { count: entries, owner }: Entries,
   path: IssuePath,
   issues: IssueList,
   read: (list: readonly unknown[], path: IssuePath, issues: IssueList) => T,
@@ -359,17 +375,17 @@ function readExtra<T>(
   const at = [...path, key];
   if (!Array.isArray(list)) {
     issues.add('wrong_type', at, {
-      expected: 'a list with one entry per object',
+      expected: `a list with one entry per ${owner}`,
       received: describeValue(list),
-      hint: `write one entry per object, or leave ${quote(key)} out`,
+      hint: `write one entry per ${owner}, or leave ${quote(key)} out`,
     });
     return undefined;
   }
-  if (list.length !== objectCount) {
+  if (list.length !== entries) {
     issues.add('wrong_length', at, {
-      expected: `${objectCount} entries, one per object`,
+      expected: `${entries} entries, one per ${owner}`,
       received: String(list.length),
-      hint: `write one entry per object, or leave ${quote(key)} out`,
+      hint: `write one entry per ${owner}, or leave ${quote(key)} out`,
     });
     return undefined;
   }

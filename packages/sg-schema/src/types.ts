@@ -5,8 +5,8 @@ export type Triple = readonly [subject: number, predicate: string, object: numbe
 export type Box = readonly [x0: number, y0: number, x1: number, y1: number];
 
 /**
- * A scene graph. The first two keys are sg2im's; the others are optional and, where present, have one entry per object.
- * The special node `__image__` and its `__in_image__` triples are never part of it: `packGraphs` adds them.
+ * A scene graph. The first two keys are sg2im's; the others are optional; `ids`, `boxes` and `weights` have one entry
+ * per object, where present. The special node `__image__` and its `__in_image__` triples are never part of it: `packGraphs` adds them.
  */
 export type SceneGraph = {
   readonly objects: readonly string[];
@@ -17,6 +17,8 @@ export type SceneGraph = {
   readonly boxes?: readonly (Box | null)[];
   /** How much each object matters, at least 0; 1 is usual. */
   readonly weights?: readonly number[];
+  /** How much each relation matters, at least 0; 1 is usual. One entry per relation. */
+  readonly relationshipWeights?: readonly number[];
   /** What the picture should not show. A negative graph has no negative graph of its own. */
   readonly negative?: SceneGraph;
 };

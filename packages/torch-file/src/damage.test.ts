@@ -198,6 +198,23 @@ describe('openTorchFile: damaged archives', () => {
     expect((await open(wrong, { checkCrc: false })).tensors.size).toBe(1);
   });
 
+  it('checks a tensor that fills its storage by its checksum, unless told not to', async () => {
+    const whole = fixture('tensor.pt');
+    const { read, tensors } = await open(whole);
+    const [name] = tensors.keys();
+    const values = await read(name!);
+    const at = whole.findIndex((_, i) => values.every((byte, k) => whole[i + k] === byte)); // where its bytes are stored
+    const flipped = whole.slice();
+    flipped[at]! ^= 1;
+    const error = await failure(open(flipped).then((file) => file.read(name!)));
+    expect(error.code).toBe('archive');
+    expect(error.message).toMatch(
+      /^f: tensor "tensor": damaged archive: tensor\/data\/0 does not have the checksum that the archive says \(checkCrc: false, or --skip-checksums, reads archives made without\)\. Load the file again\.$/,
+    );
+    const trusting = await open(flipped, { checkCrc: false });
+    expect((await trusting.read(name!))[0]).toBe(values[0]! ^ 1);
+  });
+
   it('refuses a pickle beyond the limit before it reads it', async () => {
     const source = segmentSource(
       writeZip([{ name: 'a/data.pkl', data: { size: 80 * MIB, fill: () => undefined } }]),

@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { open, stat as statOf } from 'node:fs/promises';
 import { type ByteSource } from './byte-source';
 import { TorchFileError } from './errors';
 import { openTorchFile, type OpenTorchFileOptions, type TorchFile } from './torch-file';
@@ -13,12 +13,9 @@ const MAX_READ = 1024 * 1024 * 1024;
  */
 export async function fileSource(path: string): Promise<ByteSource> {
   try {
+    const stat = await statOf(path);
+    if (!stat.isFile()) throw new Error('expected a file, received a folder, a pipe or a device'); // opening a pipe would wait
     const file = await open(path, 'r');
-    const stat = await file.stat();
-    if (!stat.isFile()) {
-      await file.close();
-      throw new Error('it is no file');
-    }
     let closed: Promise<void> | undefined;
     return {
       name: path,

@@ -205,7 +205,7 @@ describe('openTorchFile: reading', () => {
     const error = await failure(openTorchPath(`${fixtures}nothing.pt`));
     expect(error.code).toBe('read');
     expect(error.message).toContain('nothing.pt: cannot be opened: ENOENT');
-    expect((await failure(openTorchPath(fixtures))).message).toContain('cannot be opened: it is no file');
+    expect((await failure(openTorchPath(fixtures))).message).toContain('cannot be opened: expected a file, received a folder, a pipe or a device');
   });
 });
 

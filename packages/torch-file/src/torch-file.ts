@@ -22,7 +22,7 @@ export type OpenTorchFileOptions = Partial<Limits> & {
    * `state_dict` if the top value is a dict that has one, else the top value.
    */
   readonly root?: string | readonly (string | number)[];
-  /** Whether a wrong checksum of the pickle, or of what is compressed, is an error. True; PyTorch can save without checksums. */
+  /** Whether a wrong checksum is an error, of the pickle and of tensors that fill their storage. True; PyTorch can save without. */
   readonly checkCrc?: boolean;
 };
 

@@ -1,6 +1,7 @@
 import type { Entry, Reader, ZipReader as ZipReaderType } from '@zip.js/zip.js';
 import { type ByteSource, messageOf, readExactly } from './byte-source';
 import { clip } from './clip';
+import { crc32 } from './crc32';
 import { TorchFileError } from './errors';
 import { type Limits } from './limits';
 
@@ -14,8 +15,10 @@ export type ZipArchive = {
    * @throws TorchFileError `too_large` beyond `maxBytes`, `archive` if it is damaged (with `checkCrc`: also by its checksum).
    */
   readAll(entry: string, maxBytes: number, checkCrc: boolean): Promise<Uint8Array>;
-  /** Where the bytes of an entry are in the file; null if it is compressed. */
-  locate(entry: string): Promise<{ readonly offset: number; readonly size: number } | null>;
+  /** Where the bytes of an entry are in the file, and their checksum (0: it has none); null if it is compressed. */
+  locate(entry: string): Promise<{ readonly offset: number; readonly size: number; readonly crc32: number } | null>;
+  /** @throws TorchFileError `archive` if the bytes are not those of the entry. */
+  checkBytes(entry: string, bytes: Uint8Array, crc32: number): void;
 };
 
 type FileEntry = Exclude<Entry, { directory: true }>;
@@ -47,7 +50,7 @@ export async function openZipArchive(source: ByteSource, limits: Limits): Promis
       );
     return entry;
   };
-  const places = new Map<string, { offset: number; size: number }>();
+  const places = new Map<string, { offset: number; size: number; crc32: number }>();
   return {
     sizes: new Map([...entries].map(([name, entry]) => [name, entry.uncompressedSize])),
     readAll: (name, maxBytes, checkCrc) => readAll(source, find(name), maxBytes, checkCrc),
@@ -60,9 +63,18 @@ export async function openZipArchive(source: ByteSource, limits: Limits): Promis
       await asArchiveError(source, name, () =>
         entry.getData(new WritableStream(), { checkOverlappingEntryOnly: true }),
       );
-      const place = { offset: entry.localDirectory!.dataOffset, size: entry.uncompressedSize };
+      const { uncompressedSize: size, signature = 0 } = entry;
+      const place = { offset: entry.localDirectory!.dataOffset, size, crc32: signature >>> 0 };
       places.set(name, place);
       return place;
+    },
+    checkBytes(name, bytes, expected) {
+      if (expected === 0 || crc32(bytes) === expected) return;
+      throw damaged(
+        source,
+        name,
+        'does not have the checksum that the archive says (checkCrc: false, or --skip-checksums, reads archives made without)',
+      );
     },
   };
 }

@@ -32,7 +32,12 @@ export async function openZipForm(source: ByteSource, limits: Limits, checkCrc: 
     async readStorage(storage, offset, length) {
       const name = nameOf(storage);
       const place = await archive.locate(name);
-      if (place) return readExactly(source, place.offset + offset, length, clip(name));
+      if (place) {
+        const bytes = await readExactly(source, place.offset + offset, length, clip(name));
+        // A part of a storage has no checksum of its own.
+        if (checkCrc && length === place.size) archive.checkBytes(name, bytes, place.crc32);
+        return bytes;
+      }
       if (inflated?.name !== name) {
         inflated = { name, bytes: archive.readAll(name, limits.maxInflatedBytes, checkCrc) };
       }
