@@ -1,7 +1,7 @@
 """Reference values for packages/samplers, made with the schedulers of diffusers.
 
-Run from the repository root:  python tools/golden/samplers.py
-(any Python with torch and diffusers will do; the versions used are written into the file).
+Run from the repository root:  python tools/golden/samplers.py [file …]
+(any Python with torch and diffusers will do; the versions used are written into the file; without a name, every file is made).
 
 diffusers keeps its schedules in float32. For the trajectories the same schedule is put in as float64, so that what is
 compared is the method, not the rounding of a cumulative product. Step counts are divisors of 1000: for others diffusers
@@ -9,13 +9,16 @@ steps to `t - 1000 // steps`, which is not the next timestep of its own list.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import diffusers
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from diffusers.schedulers import scheduling_ddpm
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 
 SEED = 20240117
 SHAPE = (2, 3)
@@ -206,18 +209,138 @@ def sgdiff_ddim():
     }
 
 
-def write(name, data):
+def sigmoid_schedule():
+    scheduler = DDPMScheduler(**SGDIFF, beta_schedule='sigmoid')
+    at = [0, 1, 2, 100, 499, 500, 750, 998, 999]
+    return {
+        'kind': 'sigmoid',
+        'timesteps': T,
+        'betaStart': SGDIFF['beta_start'],
+        'betaEnd': SGDIFF['beta_end'],
+        'at': at,
+        'betas': numbers(scheduler.betas[at]),
+        'alphasCumprod': numbers(scheduler.alphas_cumprod[at]),
+    }
+
+
+def zero_terminal_snr():
+    """Their rescale of float64 betas; and the sigmas of their Euler on it, where 2^-24 stands for the last alpha-bar."""
+    at = [0, 1, 2, 100, 499, 500, 750, 998, 999]
+    out = []
+    for kind in ['linear', 'sqrt-linear']:
+        power = 2 if kind == 'sqrt-linear' else 1
+        ends = [SGDIFF[end] ** (1 / power) for end in ('beta_start', 'beta_end')]
+        betas = torch.from_numpy(np.linspace(*ends, T, dtype=np.float64) ** power)
+        rescaled = rescale_zero_terminal_snr(betas)
+        euler = EulerDiscreteScheduler(
+            **SGDIFF,
+            beta_schedule={'linear': 'linear', 'sqrt-linear': 'scaled_linear'}[kind],
+            rescale_betas_zero_snr=True,
+            timestep_spacing='trailing',
+        )
+        euler.set_timesteps(T)
+        out.append(
+            {
+                'kind': kind,
+                'at': at,
+                'betas': numbers(rescaled[at], 15),
+                'alphasCumprod': numbers(torch.cumprod(1 - rescaled, 0)[at], 15),
+                'firstTwoSigmasOfEuler': numbers(euler.sigmas[:2]),
+            }
+        )
+    return out
+
+
+def poly_exponential(n, sigma_min, sigma_max, rho):
+    """The formula of k-diffusion's get_sigmas_polyexponential, in float64."""
+    ramp = np.linspace(1, 0, n) ** rho
+    return np.exp(ramp * (np.log(sigma_max) - np.log(sigma_min)) + np.log(sigma_min))
+
+
+def sigma_lists():
+    scheduler = EulerDiscreteScheduler(**SGDIFF, beta_schedule='scaled_linear')
+    out = []
+    for sigma_min, sigma_max in [(0.0387, 83.8), (0.1, 10.0)]:
+        ends = torch.tensor([sigma_max, sigma_min], dtype=torch.float64)
+        for n in [1, 2, 3, 10, 31]:
+            lists = {
+                'karras': scheduler._convert_to_karras(ends, n),
+                'exponential': scheduler._convert_to_exponential(ends, n),
+                'polyexponential': poly_exponential(n, sigma_min, sigma_max, 1.6),
+                'beta': scheduler._convert_to_beta(ends, n),
+                'beta-skewed': scheduler._convert_to_beta(ends, n, alpha=1.7, beta=0.4),
+            }
+            out += [
+                {'list': name, 'sigmaMin': sigma_min, 'sigmaMax': sigma_max, 'steps': n, 'sigmas': numbers(values, 15)}
+                for name, values in lists.items()
+            ]
+    return out
+
+
+def faults_of_lists():
+    """How many different timesteps their DPM-Solver++ visits, and how many of its steps have length 0, with Karras sigmas."""
+    out = []
+    for name in ['scaled_linear', 'squaredcos_cap_v2']:
+        for steps in [20, 100]:
+            scheduler = DPMSolverMultistepScheduler(**SGDIFF, beta_schedule=name, use_karras_sigmas=True)
+            scheduler.set_timesteps(steps)
+            different = len(set(int(t) for t in scheduler.timesteps))
+            out.append({'schedule': name, 'steps': steps, 'differentTimesteps': different})
+    return out
+
+
+def guidance():
+    generator = torch.Generator().manual_seed(SEED)
+    shape = (2, 2, 3, 2)
+    text, uncond = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    text, uncond = text.float().double(), uncond.float().double()
+    guided = uncond + 7.5 * (text - uncond)
+    rescaled = [
+        {'rescale': r, 'values': numbers(rescale_noise_cfg(guided, text, guidance_rescale=r))} for r in (0.0, 0.7, 1.0)
+    ]
+    thresholded = []
+    for ratio, top in [(0.995, 1e9), (0.8, 1e9), (0.8, 1.5), (1.0, 1e9)]:
+        scheduler = DDIMScheduler(thresholding=True, dynamic_thresholding_ratio=ratio, sample_max_value=top)
+        values = numbers(scheduler._threshold_sample(2.5 * text))
+        thresholded.append({'percentile': ratio, 'max': top, 'values': values})
+    return {
+        'shape': shape,
+        'guidanceScale': 7.5,
+        'conditional': numbers(text),
+        'unconditional': numbers(uncond),
+        'rescaled': rescaled,
+        'scaledBy': 2.5,
+        'thresholded': thresholded,
+    }
+
+
+WANTED = sys.argv[1:]
+
+
+def write(name, make):
+    if WANTED and name not in WANTED:
+        return
     path = HOME / name
-    path.write_text(json.dumps({**header(), **data}, separators=(',', ':')) + '\n')
+    path.write_text(json.dumps({**header(), **make()}, separators=(',', ':')) + '\n')
     print(path, path.stat().st_size, 'bytes')
 
 
 if __name__ == '__main__':
     HOME.mkdir(parents=True, exist_ok=True)
-    write('schedules.golden.json', {'schedules': schedules(), **spacings(), 'ddim': sgdiff_ddim()})
+    write('schedules.golden.json', lambda: {'schedules': schedules(), **spacings(), 'ddim': sgdiff_ddim()})
+    write(
+        'schedules-and-lists.golden.json',
+        lambda: {
+            'sigmoid': sigmoid_schedule(),
+            'zeroTerminalSnr': zero_terminal_snr(),
+            'lists': sigma_lists(),
+            'faults': faults_of_lists(),
+        },
+    )
+    write('guidance.golden.json', guidance)
     write(
         'trajectories.golden.json',
-        {
+        lambda: {
             'shape': SHAPE,
             'schedule': {'kind': 'sqrt-linear', 'timesteps': T, 'betaStart': 0.0015, 'betaEnd': 0.0195},
             'trajectories': [

@@ -19,6 +19,13 @@ export type UnetCondition = {
   readonly local: tf.Tensor3D;
   /** 1 for a real triple, 0 for padding: `[B, T]`, float32. */
   readonly mask: tf.Tensor2D;
+  /**
+   * How much the token of each triple counts in cross-attention, at least 0: `[B, T]`, float32. Its share is multiplied by it
+   * before the shares are brought to the sum 1: 1 is usual, 0 hides it. All 1 if left out.
+   *
+   * @see arXiv:2208.01626, section 3.2, attention re-weighting, which multiplies after the softmax: there the shares no longer sum to 1.
+   */
+  readonly weights?: tf.Tensor2D;
   /** One feature per graph: `[B, G]`, float32. */
   readonly global: tf.Tensor2D;
 };
@@ -50,7 +57,7 @@ export function initCondition(config: UnetConfig, timeWidth: number, rng: Rng): 
 export type PreparedCondition = {
   /** Tokens for cross-attention: local ones, then the global one; `[B, M, X]`. */
   readonly tokens: tf.Tensor3D;
-  /** `[B, M]`, or left out when padding is attended to. The global token is always 1. */
+  /** Factors of the shares `[B, M]`, or left out where all are 1. That of the global token is always 1. */
   readonly mask?: tf.Tensor2D;
   /** What is added to the time embedding: `[B, E]`. */
   readonly time?: tf.Tensor2D;
@@ -70,14 +77,15 @@ export function prepareCondition(
   batch: number,
   keep?: tf.Tensor1D,
 ): PreparedCondition {
-  const { local, mask, global } = condition;
+  const { local, mask, weights, global } = condition;
   const T = local.shape[1];
   expectShape(
     'unet',
-    { local, mask, global, ...(keep ? { keep } : {}) },
+    { local, mask, global, ...(weights ? { weights } : {}), ...(keep ? { keep } : {}) },
     {
       local: [batch, T, config.localWidth],
       mask: [batch, T],
+      ...(weights ? { weights: [batch, T] } : {}),
       global: [batch, config.globalWidth],
       ...(keep ? { keep: [batch] } : {}),
     },
@@ -99,9 +107,10 @@ export function prepareCondition(
     const nothing = tf.mul(tf.sub(1, on), params.nullToken); // [B, 1, X]
     tokens = tf.add(tf.mul(tokens, on), nothing);
   }
+  const shown = config.maskPadding ? (weights ? tf.mul<tf.Tensor2D>(mask, weights) : mask) : weights; // [B, T]
   return {
     tokens,
-    ...(config.maskPadding ? { mask: tf.concat([mask, tf.ones([batch, 1])], 1) as tf.Tensor2D } : {}),
+    ...(shown ? { mask: tf.concat([shown, tf.ones([batch, 1])], 1) as tf.Tensor2D } : {}),
     ...(params.globalTime ? { time: linear(params.globalTime, kept) } : {}),
   };
 }

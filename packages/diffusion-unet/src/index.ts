@@ -1,5 +1,5 @@
 export { pictureBookUnetConfig, publishedUnetConfig, UnetConfigError, type UnetConfig } from './config';
-export { initUnet, unet, type UnetBlockParams, type UnetOptions, type UnetParams } from './unet';
+export { initUnet, unet, type UnetAttention, type UnetBlockParams, type UnetOptions, type UnetParams } from './unet';
 export { type UnetCondition } from './condition';
 export {
   diffusionLoss,

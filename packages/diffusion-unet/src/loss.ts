@@ -1,7 +1,7 @@
 // Shapes: B batch, h and w latent sides, c latent channels.
 // Names: alphasCumprod[t] is alpha-bar at t; snr = alpha-bar / (1 - alpha-bar).
 import * as tf from '@tensorflow/tfjs-core';
-import { expectShape, ShapeError } from '@sgdiff/nn';
+import { expectShape, ShapeError, sumItems } from '@sgdiff/nn';
 import type { Schedule } from '@sgdiff/sampler';
 import type { UnetCondition } from './condition';
 import type { UnetConfig } from './config';
@@ -67,7 +67,7 @@ export function diffusionLoss(
     const xT = tf.add(tf.mul(signal, latents), tf.mul(spread, noise)) as tf.Tensor4D;
     const target = prediction === 'eps' ? noise : tf.sub(tf.mul(signal, noise), tf.mul(spread, latents));
     const predicted = unet(params, config, xT, tf.tensor1d(Float32Array.from(t)), condition, keep ? { keep } : {});
-    const perSample = tf.mean(tf.square(tf.sub(predicted, target)), [1, 2, 3]) as tf.Tensor1D; // [B]
+    const perSample = tf.div(sumItems(tf.square(tf.sub(predicted, target))), target.size / target.shape[0]) as tf.Tensor1D; // [B]
     if (minSnrGamma === undefined) return { loss: tf.mean(perSample) as tf.Scalar, perSample };
     const weights = tf.tensor1d(alphasCumprod.map((a) => minSnrWeight(a, minSnrGamma, prediction)));
     return { loss: tf.mean(tf.mul(perSample, weights)) as tf.Scalar, perSample };

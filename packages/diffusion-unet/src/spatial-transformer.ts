@@ -4,6 +4,7 @@ import { conv2d, groupNorm, initConv2d, initGroupNorm, type Conv2dParams, type N
 import {
   initTransformerBlock,
   transformerBlock,
+  type TransformerBlockOptions,
   type TransformerBlockParams,
   type TransformerBlockSizes,
 } from './transformer-block';
@@ -33,7 +34,7 @@ export function initSpatialTransformer(
  * Transformer over the positions of an image, conditioned on context tokens, added to its input.
  *
  * @param x `[B, H, W, C]`, float32.
- * @param context `[B, M, X]`; `mask` `[B, M]`, 1 = attend.
+ * @param context `[B, M, X]`; `mask` `[B, M]`, 1 = attend. `onAttention` is called for each block.
  * @returns `[B, H, W, C]`. The caller disposes it.
  * @see arXiv:2112.10752, appendix E.2.1.
  */
@@ -41,7 +42,7 @@ export function spatialTransformer(
   params: SpatialTransformerParams,
   x: tf.Tensor4D,
   context: tf.Tensor3D,
-  options: { readonly groups: number; readonly heads: number; readonly mask?: tf.Tensor2D },
+  options: TransformerBlockOptions & { readonly groups: number },
 ): tf.Tensor4D {
   const [B, H, W, C] = x.shape;
   return tf.tidy(() => {

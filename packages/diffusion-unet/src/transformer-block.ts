@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
   attention,
+  attentionWeights,
   geglu,
   initAttention,
   initGeglu,
@@ -52,12 +53,19 @@ export function initTransformerBlock(sizes: TransformerBlockSizes, rng: Rng): Tr
   };
 }
 
+export type TransformerBlockOptions = {
+  readonly heads: number;
+  /** Factors of the tokens' shares: 1 for a token to attend to, 0 for padding: `[B, M]`; all 1 if left out. */
+  readonly mask?: tf.Tensor2D;
+  /** Is given the shares of cross-attention, `[B, N, M]`. They end with the caller's tidy. */
+  readonly onAttention?: (shares: tf.Tensor3D) => void;
+};
+
 /**
  * Self-attention, cross-attention and gated feed-forward, each normalised before and added to its input.
  *
  * @param x `[B, N, C]`, float32.
  * @param context `[B, M, X]`.
- * @param mask 1 for a token to attend to, 0 for padding: `[B, M]`; all if left out.
  * @returns `[B, N, C]`. The caller disposes it.
  * @see arXiv:2112.10752, appendix E.2.1, table 13.
  */
@@ -65,16 +73,20 @@ export function transformerBlock(
   params: TransformerBlockParams,
   x: tf.Tensor3D,
   context: tf.Tensor3D,
-  options: { readonly heads: number; readonly mask?: tf.Tensor2D },
+  options: TransformerBlockOptions,
 ): tf.Tensor3D {
-  const { heads, mask } = options;
+  const { heads, mask, onAttention } = options;
   return tf.tidy(() => {
     let h = x;
     if (params.norm1 && params.attn1) {
       const normed = layerNorm(params.norm1, h);
       h = tf.add(h, attention(params.attn1, normed, normed, { heads }));
     }
-    h = tf.add(h, attention(params.attn2, layerNorm(params.norm2, h), context, { heads, ...(mask ? { mask } : {}) }));
+    const normed = layerNorm(params.norm2, h);
+    const crossing = { heads, ...(mask ? { mask } : {}) };
+    // Computed beside the attention, which never holds its shares: so being looked at does not change what it gives.
+    onAttention?.(attentionWeights(params.attn2, normed, context, crossing));
+    h = tf.add(h, attention(params.attn2, normed, context, crossing));
     return tf.add(h, linear(params.ffOut, geglu(params.geglu, layerNorm(params.norm3, h))));
   });
 }

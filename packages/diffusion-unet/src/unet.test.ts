@@ -143,6 +143,43 @@ describe('unet', () => {
     expect(tf.max(tf.abs(dropped)).dataSync()[0]).toBeGreaterThan(1e-3);
   });
 
+  it('tells where it looked, and computes the same', () => {
+    const mask = tf.tensor2d([[1, 1, 0], [1, 1, 1]]); // prettier-ignore
+    const masked = { ...condition, mask };
+    const maps: { factor: number; values: Float32Array; shape: number[] }[] = [];
+    const y = unet(params, config, x, t, masked, {
+      onAttention: ({ factor, shares }) =>
+        maps.push({ factor, shape: shares.shape, values: shares.dataSync() as Float32Array }),
+    });
+    expect(y.dataSync()).toEqual(unet(params, config, x, t, masked).dataSync());
+    expect(maps.map(({ factor }) => factor)).toEqual([1, 2, 2, 2, 2, 1, 1]);
+    for (const { factor, shape, values } of maps) {
+      expect(shape).toEqual([2, 4 / factor, 4 / factor, 4]);
+      const shares = tf.tensor(values, shape);
+      expect(tf.sum(shares, -1)).toBeAllClose(tf.ones(shape.slice(0, 3)));
+      expect(tf.sum(tf.slice(shares, [0, 0, 0, 2], [1, -1, -1, 1])).dataSync()[0]).toBe(0);
+      expect(tf.min(tf.slice(shares, [1, 0, 0, 0])).dataSync()[0]).toBeGreaterThan(0);
+    }
+  });
+
+  it('counts a triple of weight 2 as one that is there twice, one of 0 as none, and of 1 as ever', () => {
+    const weigh = (...weights: number[]): UnetCondition => ({
+      ...condition,
+      weights: tf.tensor2d([weights, weights]),
+    });
+    const y = unet(params, config, x, t, condition);
+    expect(unet(params, config, x, t, weigh(1, 1, 1)).dataSync()).toEqual(y.dataSync());
+    const twice = tf.tensor1d([0, 1, 1, 2], 'int32');
+    const doubled = {
+      local: tf.gather(condition.local, twice, 1),
+      mask: tf.gather(condition.mask, twice, 1),
+      global: condition.global,
+    };
+    expect(unet(params, config, x, t, weigh(1, 2, 1))).toBeAllClose(unet(params, config, x, t, doubled), close);
+    const without = { ...condition, mask: tf.tensor2d([[1, 0, 1], [1, 0, 1]]) }; // prettier-ignore
+    expect(unet(params, config, x, t, weigh(1, 0, 1))).toBeAllClose(unet(params, config, x, t, without), close);
+  });
+
   it('needs no triple at all', () => {
     const none = { ...condition, mask: tf.zeros([2, 3]) as tf.Tensor2D };
     expect(unet(params, config, x, t, none).dataSync().every(Number.isFinite)).toBe(true);
@@ -163,6 +200,16 @@ describe('unet', () => {
 
   it('leaves nothing behind, also when it throws', async () => {
     await expectNoLeak(() => unet(params, config, x, t, condition));
+    await expectNoLeak(() => unet(params, config, x, t, condition, { onAttention: ({ shares }) => tf.mul(shares, 2) }));
+    await expectNoLeak(
+      () =>
+        unet(params, config, x, t, condition, {
+          onAttention: () => {
+            throw new Error('not now');
+          },
+        }),
+      { throws: 'not now' },
+    );
     const two = tf.ones([2, 2]) as tf.Tensor2D;
     await expectNoLeak(() => unet(params, config, x, t, { ...condition, mask: two }), {
       throws: 'unet: expected mask of shape [2, 3], received [2, 2].',

@@ -111,6 +111,22 @@ export type UnetOptions = {
    * dropout in training and for the unconditional half of guidance. All kept if left out.
    */
   readonly keep?: tf.Tensor1D;
+  /**
+   * Called for each transformer block, in the order of the network, with where it looked. Costs one small product per block and
+   * changes nothing of the result.
+   */
+  readonly onAttention?: (map: UnetAttention) => void;
+};
+
+/** Where the positions of an image looked in the cross-attention of one transformer block. */
+export type UnetAttention = {
+  /** By how much the sides are smaller than those of `x`. */
+  readonly factor: number;
+  /**
+   * Shares of the tokens, those of the triples and then that of the graph, as a mean over the heads: `[B, h / factor, w / factor, T + 1]`,
+   * with the sum 1 at each position and 0 for hidden tokens. Only during the call, or with `tf.keep`.
+   */
+  readonly shares: tf.Tensor4D;
 };
 
 /**
@@ -148,28 +164,41 @@ export function unet(
     ) as tf.Tensor2D; // [B, E]
     if (prepared.time) time = tf.add(time, prepared.time);
 
+    const { onAttention } = options;
+    const context: Context = {
+      ...prepared,
+      ...(onAttention && {
+        onAttention: (shares, [, H, W]) =>
+          onAttention({ factor: h0 / H, shares: tf.reshape(shares, [B, H, W, shares.shape[2]]) }),
+      }),
+    };
     const skips: tf.Tensor4D[] = [];
     let h = x;
     for (const block of params.inputBlocks) {
-      h = runBlock(block, config, h, time, prepared);
+      h = runBlock(block, config, h, time, context);
       skips.push(h);
     }
     const { res1, transformer, res2 } = params.middleBlock;
-    h = runBlock({ res: res1, transformer }, config, h, time, prepared);
+    h = runBlock({ res: res1, transformer }, config, h, time, context);
     h = resBlock(res2, h, time, config.groups);
     for (const block of params.outputBlocks) {
-      h = runBlock(block, config, tf.concat([h, skips.pop()!], 3) as tf.Tensor4D, time, prepared);
+      h = runBlock(block, config, tf.concat([h, skips.pop()!], 3) as tf.Tensor4D, time, context);
     }
     return conv2d(params.out.conv, groupNormSilu(params.out.norm, h, { groups: config.groups, eps: 1e-5 }));
   });
 }
+
+type Context = Pick<PreparedCondition, 'tokens' | 'mask'> & {
+  /** Is given shares `[B, H W, M]` and the shape they belong to. */
+  readonly onAttention?: (shares: tf.Tensor3D, shape: tf.Tensor4D['shape']) => void;
+};
 
 function runBlock(
   params: UnetBlockParams,
   config: UnetConfig,
   x: tf.Tensor4D,
   time: tf.Tensor2D,
-  { tokens, mask }: PreparedCondition,
+  { tokens, mask, onAttention }: Context,
 ): tf.Tensor4D {
   const { groups } = config;
   let h = x;
@@ -177,7 +206,13 @@ function runBlock(
   if (params.res) h = resBlock(params.res, h, time, groups);
   if (params.transformer) {
     const heads = h.shape[3] / config.headChannels;
-    h = spatialTransformer(params.transformer, h, tokens, { groups, heads, ...(mask ? { mask } : {}) });
+    const { shape } = h;
+    h = spatialTransformer(params.transformer, h, tokens, {
+      groups,
+      heads,
+      ...(mask ? { mask } : {}),
+      ...(onAttention && { onAttention: (shares) => onAttention(shares, shape) }),
+    });
   }
   if (params.down) h = downsample(params.down, h);
   if (params.up) h = upsample(params.up, h);

@@ -2,7 +2,17 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { classifierFreeGuidance, createSchedule, denoiserFromModel, type Denoiser, type Prediction } from './index';
+import {
+  classifierFreeGuidance,
+  createSchedule,
+  denoiserFromModel,
+  INITIAL_STEP,
+  initialNoise,
+  perItemNoise,
+  samplingSigmas,
+  type Denoiser,
+  type Prediction,
+} from './index';
 
 beforeAll(() => setupBackend('cpu'));
 
@@ -52,6 +62,42 @@ describe('denoiserFromModel', () => {
     );
     await expectNoLeak(() => broken(x, 1, STEP), { throws: 'no weights' });
     x.dispose();
+  });
+
+  it('refuses eps prediction for a schedule of zero terminal SNR, where eps is the input itself', () => {
+    const zero = createSchedule({ kind: 'cosine', timesteps: 1000, zeroTerminalSnr: true });
+    expect(() => denoiserFromModel((x) => x, zero, 'eps')).toThrow(
+      "denoiserFromModel: expected prediction 'v' or 'x0' for a schedule of zero terminal SNR, received 'eps'. " +
+        'At its last timestep eps is the input itself and tells nothing of x0.',
+    );
+  });
+
+  it('with zero terminal SNR gives the network pure noise and the last timestep, and takes v to be -x0 there', () => {
+    for (const kind of ['sqrt-linear', 'cosine'] as const) {
+      const zero = createSchedule({
+        kind,
+        timesteps: 1000,
+        betaStart: 0.0015,
+        betaEnd: 0.0195,
+        zeroTerminalSnr: true,
+      });
+      const sigmas = samplingSigmas(zero, 4);
+      const noise = perItemNoise([3]);
+      tf.tidy(() => {
+        const xT = initialNoise<tf.Rank.R2>(noise, [1, 3], sigmas);
+        const answer = tf.tensor2d([0.25, -1, 3], [1, 3]);
+        const model = (seen: tf.Tensor2D, t: tf.Tensor1D) => {
+          expect(seen).toBeAllClose(noise([1, 3], INITIAL_STEP), { rtol: 1e-6, atol: 1e-7 });
+          expect(t.dataSync()[0]).toBe(999);
+          return answer;
+        };
+        const found = (prediction: Prediction) => [
+          ...denoiserFromModel(model, zero, prediction)(xT, sigmas[0]!, STEP).dataSync(),
+        ];
+        expect(found('v')).toEqual([-0.25, 1, -3]);
+        expect(found('x0')).toEqual([0.25, -1, 3]);
+      });
+    }
   });
 
   it('rejects an unknown prediction, and a sigma that the model never saw', () => {

@@ -2,7 +2,7 @@
 // Convention: x = x0 + sigma * eps (arXiv:2206.00364). A model trained on the variance-preserving form
 // xT = sqrt(alphaCumprod) * x0 + sqrt(1 - alphaCumprod) * eps sees x / sqrt(1 + sigma^2), for alphaCumprod = 1 / (1 + sigma^2).
 import * as tf from '@tensorflow/tfjs-core';
-import { expectOneOf } from './errors';
+import { expectOneOf, SamplerError } from './errors';
 import { type Schedule, timestepOfSigma } from './schedule';
 
 /** Where in the run a denoiser is being called. */
@@ -38,14 +38,24 @@ const PREDICTIONS: readonly Prediction[] = ['eps', 'v', 'x0'];
  * `samplingSigmas`), once per call, and its answer is turned into x0.
  *
  * @param model Called inside a `tf.tidy`; borrows its arguments.
- * @throws SamplerError if `prediction` is unknown; the denoiser throws if sigma lies outside the schedule.
+ * @throws SamplerError if `prediction` is unknown, or 'eps' for a schedule of `zeroTerminalSnr`; the denoiser throws if sigma lies
+ *   outside the schedule.
  */
 export function denoiserFromModel<T extends tf.Tensor>(
   model: DiffusionModel<T>,
   schedule: Schedule,
   prediction: Prediction,
 ): Denoiser<T> {
-  expectOneOf('denoiserFromModel', 'prediction', prediction, PREDICTIONS);
+  expectPrediction('denoiserFromModel', 'prediction', prediction);
+  const last = schedule.timesteps - 1;
+  const endsInPureNoise = schedule.alphasCumprod[last] === 0;
+  if (endsInPureNoise && prediction === 'eps') {
+    throw new SamplerError(
+      "denoiserFromModel: expected prediction 'v' or 'x0' for a schedule of zero terminal SNR, received 'eps'. " +
+        'At its last timestep eps is the input itself and tells nothing of x0.',
+      'bad_argument',
+    );
+  }
   return (x, sigma) => {
     const t = timestepOfSigma(schedule, sigma);
     const alpha = 1 / Math.sqrt(1 + sigma * sigma); // sqrt(alphaCumprod)
@@ -55,10 +65,16 @@ export function denoiserFromModel<T extends tf.Tensor>(
         case 'eps':
           return tf.sub<T>(x, tf.mul(output, sigma));
         case 'v':
+          if (endsInPureNoise && t === last) return tf.neg(output); // v is -x0 where alphaCumprod is 0
           return tf.sub<T>(tf.mul(x, alpha * alpha), tf.mul(output, sigma * alpha));
         case 'x0':
           return output;
       }
     });
   };
+}
+
+/** @throws SamplerError unless `value` is a prediction. For callers without types. */
+export function expectPrediction(where: string, what: string, value: Prediction): void {
+  expectOneOf(where, what, value, PREDICTIONS);
 }

@@ -7,6 +7,7 @@ export type SamplerErrorCode =
   | 'missing_noise'
   | 'not_finite'
   | 'out_of_range'
+  | 'bad_saved_run'
   | 'aborted';
 
 /** Every error of this package. The message says where, what was expected, what came, and what to do. */

@@ -19,8 +19,8 @@ describe('philox', () => {
 });
 
 describe('perItemNoise', () => {
-  const draw = (seeds: readonly number[], shape: readonly number[], step: number) => {
-    const tensor = perItemNoise(seeds)(shape, step);
+  const draw = (seeds: readonly number[], shape: readonly number[], step: number, number?: number) => {
+    const tensor = perItemNoise(seeds)(shape, step, number);
     const values = Array.from(tensor.dataSync());
     expect([tensor.shape, tensor.dtype]).toEqual([[...shape], 'float32']);
     tensor.dispose();
@@ -67,15 +67,18 @@ describe('perItemNoise', () => {
     expect(draw([5], [1, 7], 4)).toEqual(draw([5], [1, 12], 4).slice(0, 7));
   });
 
-  it('differs between steps and between seeds, also in their high bits', () => {
+  it('differs between steps, between draws of a step and between seeds, also in their high bits', () => {
     const streams = [
       draw([1], [1, 4], 0),
       draw([1], [1, 4], 1),
       draw([1], [1, 4], INITIAL_STEP),
       draw([2], [1, 4], 0),
       draw([1 + 2 ** 32], [1, 4], 0),
+      draw([1], [1, 4], 0, 1),
+      draw([1], [1, 4], 1, 1),
     ];
-    expect(new Set(streams.flat()).size).toBe(20);
+    expect(new Set(streams.flat()).size).toBe(28);
+    expect(draw([1], [1, 4], 1, 0)).toEqual(streams[1]); // the first draw of a step is its only one for most methods
   });
 
   it('is standard normal: moments of 100,000 numbers within 5 standard errors', () => {

@@ -8,8 +8,9 @@ import { philox } from './philox';
  *
  * @param shape `[B, …]`, the shape of the data.
  * @param step The step counted from 0, or `INITIAL_STEP` for the start of the run.
+ * @param draw Which draw of that step it is, counted from 0, the default: methods that draw twice in a step need other noise then.
  */
-export type Noise = (shape: readonly number[], step: number) => tf.Tensor;
+export type Noise = (shape: readonly number[], step: number, draw?: number) => tf.Tensor;
 
 /** The `step` under which the noise that a run starts from is drawn. */
 export const INITIAL_STEP = -1;
@@ -18,7 +19,7 @@ export const INITIAL_STEP = -1;
 const DOMAIN = 0x73616d70; // 'samp'
 
 /**
- * Noise in which item i depends on its own seed and the step alone: not on the batch's size or order, nor on the backend.
+ * Noise in which item i depends on its own seed, the step and the draw alone: not on the batch's size or order, nor on the backend.
  *
  * Drawn in plain JS (Philox 4x32-10, then Box-Muller in 64 bits, then rounded to float32).
  *
@@ -37,7 +38,7 @@ export function perItemNoise(seeds: readonly number[]): Noise {
     }
   });
   const keys = [...seeds];
-  return (shape, step) => {
+  return (shape, step, draw = 0) => {
     if (shape[0] !== keys.length) {
       throw new SamplerError(
         `perItemNoise: expected a batch of ${keys.length}, one item per seed, received shape [${shape}].`,
@@ -46,7 +47,7 @@ export function perItemNoise(seeds: readonly number[]): Noise {
     }
     const size = shape.slice(1).reduce((product, length) => product * length, 1);
     const values = new Float32Array(keys.length * size);
-    keys.forEach((seed, item) => fillNormal(values.subarray(item * size, (item + 1) * size), seed, step));
+    keys.forEach((seed, item) => fillNormal(values.subarray(item * size, (item + 1) * size), seed, step, draw));
     return tf.tensor(values, [...shape], 'float32');
   };
 }
@@ -66,12 +67,12 @@ export function initialNoise<R extends tf.Rank = tf.Rank>(
   return tf.tidy(() => tf.mul<tf.Tensor<R>>(noise(shape, INITIAL_STEP), Math.sqrt(1 + sigmas[0]! ** 2)));
 }
 
-/** Fills `out` with the standard normal numbers of (seed, step). */
-function fillNormal(out: Float32Array, seed: number, step: number): void {
+/** Fills `out` with the standard normal numbers of (seed, step, draw). */
+function fillNormal(out: Float32Array, seed: number, step: number, draw: number): void {
   const low = seed >>> 0;
   const high = Math.floor(seed / 0x100000000);
   for (let start = 0; start < out.length; start += 4) {
-    const [a, b, c, d] = philox([start >>> 2, step >>> 0, 0, DOMAIN], low, high);
+    const [a, b, c, d] = philox([start >>> 2, step >>> 0, draw, DOMAIN], low, high);
     const normals = [...boxMuller(a, b), ...boxMuller(c, d)];
     for (let j = 0; j < 4 && start + j < out.length; j++) out[start + j] = normals[j]!;
   }

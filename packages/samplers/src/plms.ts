@@ -16,7 +16,7 @@ const WEIGHTS: readonly (readonly number[])[] = [
  * Deterministic; second order.
  *
  * One network call per step and one more in the first, which is taken by the improved Euler method: S + 1 in all. A single step to
- * sigma 0 is one call: its prediction. Made for 10 steps and more; two steps are worse than DDIM's.
+ * sigma 0 is one call: its prediction. Made for 15 steps and more; two steps are worse than DDIM's.
  *
  * @param denoiser Predicts x0; borrows what it is given.
  * @param xT Noise of level `sigmas[0]`, `[B, …]`, float32, e.g. from `initialNoise`. Borrowed.

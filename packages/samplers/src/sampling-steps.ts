@@ -70,6 +70,37 @@ export function samplingSigmas(schedule: Schedule, steps: number, options: Sampl
   );
 }
 
+/**
+ * The noise levels of a run over given timesteps, then 0: for lists from elsewhere, e.g. the optimised ones of Align Your Steps
+ * (arXiv:2404.14507).
+ *
+ * @param timesteps Whole numbers within the schedule, strictly falling.
+ * @returns One number more than there are timesteps, strictly falling, the last 0.
+ * @throws SamplerError for an empty list, and for a timestep that is outside the schedule or does not fall.
+ */
+export function sigmasOfTimesteps(schedule: Schedule, timesteps: ArrayLike<number>): Float64Array {
+  const list = Array.from(timesteps);
+  if (list.length === 0)
+    throw new SamplerError('sigmasOfTimesteps: expected at least one timestep, received none.', 'bad_steps');
+  list.forEach((t, index) => {
+    if (!Number.isSafeInteger(t) || t < 0 || t >= schedule.timesteps) {
+      throw new SamplerError(
+        `sigmasOfTimesteps: expected every timestep to be a whole number from 0 to ${schedule.timesteps - 1}, ` +
+          `received timesteps[${index}] = ${t}.`,
+        'bad_steps',
+      );
+    }
+    if (index > 0 && t >= list[index - 1]!) {
+      throw new SamplerError(
+        `sigmasOfTimesteps: expected timesteps that fall, received timesteps[${index - 1}] = ${list[index - 1]} ` +
+          `and then timesteps[${index}] = ${t}.`,
+        'bad_steps',
+      );
+    }
+  });
+  return Float64Array.from([...list.map((t) => schedule.sigmas[t]!), 0]);
+}
+
 function roundHalfToEven(value: number): number {
   const floor = Math.floor(value);
   if (value - floor !== 0.5) return Math.round(value);

@@ -2,8 +2,15 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ancestralSigmas } from './ancestral';
-import { createSchedule, scheduleFromBetas, timestepOfSigma, type ScheduleConfig, type ScheduleKind } from './schedule';
-import { samplingSigmas, samplingTimesteps, type StepSpacing } from './sampling-steps';
+import {
+  createSchedule,
+  scheduleFromBetas,
+  timestepOfSigma,
+  zeroTerminalSnr,
+  type ScheduleConfig,
+  type ScheduleKind,
+} from './schedule';
+import { samplingSigmas, samplingTimesteps, sigmasOfTimesteps, type StepSpacing } from './sampling-steps';
 
 type Golden = {
   schedules: (ScheduleConfig & { at: number[]; betas: number[]; alphasCumprod: number[] })[];
@@ -17,13 +24,25 @@ type Golden = {
   };
 };
 
+type MoreGolden = {
+  sigmoid: Golden['schedules'][number];
+  zeroTerminalSnr: {
+    kind: ScheduleKind;
+    at: number[];
+    betas: number[];
+    alphasCumprod: number[];
+    firstTwoSigmasOfEuler: number[];
+  }[];
+};
+
 // Read here and not by the test kit, which would load a backend: nothing in this file needs a tensor.
-const golden = JSON.parse(
-  readFileSync(new URL('../fixtures/schedules.golden.json', import.meta.url), 'utf8'),
-) as Golden;
+const read = (name: string): unknown =>
+  JSON.parse(readFileSync(new URL(`../fixtures/${name}`, import.meta.url), 'utf8'));
+const golden = read('schedules.golden.json') as Golden;
+const more = read('schedules-and-lists.golden.json') as MoreGolden;
 
 const SGDIFF = createSchedule({ kind: 'sqrt-linear', timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 });
-const KINDS: readonly ScheduleKind[] = ['linear', 'sqrt-linear', 'cosine'];
+const KINDS: readonly ScheduleKind[] = ['linear', 'sqrt-linear', 'cosine', 'sigmoid'];
 const SPACINGS: readonly StepSpacing[] = ['leading', 'trailing', 'linspace'];
 
 function expectClose(received: number, expected: number, rtol: number): void {
@@ -46,7 +65,7 @@ describe('createSchedule', () => {
     expectClose(Math.sqrt(1 - alphasCumprod[500]!), 0.940785841, 1e-9);
   });
 
-  for (const { at, betas, alphasCumprod, ...config } of golden.schedules) {
+  for (const { at, betas, alphasCumprod, ...config } of [...golden.schedules, more.sigmoid]) {
     it(`agrees with diffusers for '${config.kind}'`, () => {
       const schedule = createSchedule(config);
       at.forEach((t, i) => {
@@ -86,8 +105,8 @@ describe('createSchedule', () => {
 
   it('rejects what is no schedule', () => {
     const base = { kind: 'linear', timesteps: 10, betaStart: 0.1, betaEnd: 0.2 } as const;
-    expect(() => createSchedule({ ...base, kind: 'sigmoid' as 'linear' })).toThrow(
-      "createSchedule: expected kind to be one of 'linear', 'sqrt-linear', 'cosine', received 'sigmoid'.",
+    expect(() => createSchedule({ ...base, kind: 'round' as 'linear' })).toThrow(
+      "createSchedule: expected kind to be one of 'linear', 'sqrt-linear', 'cosine', 'sigmoid', received 'round'.",
     );
     for (const timesteps of [0, 1.5, -1, NaN]) {
       expect(() => createSchedule({ ...base, timesteps })).toThrow(
@@ -106,10 +125,59 @@ describe('createSchedule', () => {
   });
 });
 
+describe('zeroTerminalSnr', () => {
+  const of = (kind: ScheduleKind, zero = true) =>
+    createSchedule({ kind, timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195, zeroTerminalSnr: zero });
+
+  for (const { kind, at, betas, alphasCumprod } of more.zeroTerminalSnr) {
+    it(`agrees with diffusers in 64 bits for '${kind}'`, () => {
+      const schedule = of(kind);
+      at.forEach((t, i) => {
+        expectClose(schedule.betas[t]!, betas[i]!, 1e-11); // 1 - a ratio near 1
+        expectClose(schedule.alphasCumprod[t]!, alphasCumprod[i]!, 1e-11);
+      });
+    });
+  }
+
+  it('ends in pure noise, to the last bit, and keeps the first level', () => {
+    for (const kind of KINDS) {
+      const [before, after] = [of(kind, false), of(kind)];
+      expect(after).toEqual(zeroTerminalSnr(before));
+      expect([after.alphasCumprod[999], after.betas[999]]).toEqual([0, 1]);
+      expect([after.alphasCumprod[0], after.sigmas[0]]).toEqual([before.alphasCumprod[0], before.sigmas[0]]);
+      expect(zeroTerminalSnr(after)).toEqual(after); // once is enough
+    }
+  });
+
+  it('regression: has sigmas that rise to the end and are finite, also where those of diffusers fall back at the last', () => {
+    for (const { kind, firstTwoSigmasOfEuler } of more.zeroTerminalSnr) {
+      expect(firstTwoSigmasOfEuler[0]).toBe(4096);
+      expect(firstTwoSigmasOfEuler[1]).toBeGreaterThan(8000); // so their run's first step goes up
+      expect(of(kind).sigmas[999]).toBe(2 * of(kind).sigmas[998]!);
+    }
+    expect(of('cosine').sigmas[999]).toBe(Math.sqrt(2 ** 24 - 1)); // 660 before it
+    for (const kind of KINDS) {
+      const { sigmas, alphasCumprod } = of(kind);
+      sigmas.forEach((sigma, t) => {
+        if (t > 0 && !(sigma > sigmas[t - 1]! && Number.isFinite(sigma))) throw new Error(`${kind}: ${sigma} at ${t}`);
+        if (t < 999) expectClose(1 / (1 + sigma * sigma), alphasCumprod[t]!, 1e-12);
+      });
+    }
+  });
+
+  it('needs two timesteps', () => {
+    expect(() => zeroTerminalSnr(scheduleFromBetas([0.1]))).toThrow(
+      'zeroTerminalSnr: expected a schedule of at least 2 timesteps, received 1.',
+    );
+    expect(Array.from(zeroTerminalSnr(scheduleFromBetas([0.1, 0.2])).alphasCumprod)).toEqual([0.9, 0]);
+  });
+});
+
 describe('timestepOfSigma', () => {
   it('gives back every timestep of a schedule exactly', () => {
-    for (const kind of KINDS) {
-      const schedule = createSchedule({ kind, timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 });
+    for (const kind of KINDS.flatMap((kind) => [kind, `zero ${kind}`])) {
+      const config = { timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195, zeroTerminalSnr: kind.startsWith('zero') };
+      const schedule = createSchedule({ kind: kind.replace('zero ', '') as ScheduleKind, ...config });
       schedule.sigmas.forEach((sigma, t) => expect(timestepOfSigma(schedule, sigma)).toBe(t));
     }
   });
@@ -235,12 +303,44 @@ describe('samplingSigmas', () => {
   });
 });
 
+describe('sigmasOfTimesteps', () => {
+  it('are the schedule at the given timesteps, then 0', () => {
+    const list = [999, 850, 736, 645, 545, 455, 343, 233, 124, 24]; // of Align Your Steps
+    expect(Array.from(sigmasOfTimesteps(SGDIFF, list))).toEqual([...list.map((t) => SGDIFF.sigmas[t]!), 0]);
+    expect(sigmasOfTimesteps(SGDIFF, samplingTimesteps(SGDIFF, 13))).toEqual(samplingSigmas(SGDIFF, 13));
+  });
+
+  it('rejects an empty list, and timesteps that leave the schedule or do not fall', () => {
+    expect(() => sigmasOfTimesteps(SGDIFF, [])).toThrow(
+      'sigmasOfTimesteps: expected at least one timestep, received none.',
+    );
+    for (const t of [1000, -1, 2.5, NaN]) {
+      expect(() => sigmasOfTimesteps(SGDIFF, [t])).toThrow(
+        `sigmasOfTimesteps: expected every timestep to be a whole number from 0 to 999, received timesteps[0] = ${t}.`,
+      );
+    }
+    expect(() => sigmasOfTimesteps(SGDIFF, [951, 901, 901, 851])).toThrow(
+      'sigmasOfTimesteps: expected timesteps that fall, received timesteps[1] = 901 and then timesteps[2] = 901.',
+    );
+  });
+});
+
 describe('ancestralSigmas', () => {
   it('splits the next level without loss, and keeps all of it at eta 0', () => {
     const { sigmaDown, sigmaUp } = ancestralSigmas(3, 2, 0.7);
     expect(Math.hypot(sigmaDown, sigmaUp)).toBeCloseTo(2, 14);
     expect(ancestralSigmas(3, 2, 0)).toEqual({ sigmaDown: 2, sigmaUp: 0 });
     expect(ancestralSigmas(3, 0, 1)).toEqual({ sigmaDown: 0, sigmaUp: 0 });
+  });
+
+  it('regression: at eta 1 goes down to sigmaNext^2 / sigma in all digits, also in a step from pure noise to nearly none', () => {
+    for (const [sigma, sigmaNext] of [
+      [39674, 0.0388],
+      [16741, 2],
+      [3, 2],
+    ] as const) {
+      expectClose(ancestralSigmas(sigma, sigmaNext, 1).sigmaDown, sigmaNext ** 2 / sigma, 1e-15);
+    }
   });
 
   it('at eta 1 never takes the root of a negative number, however small the step', () => {

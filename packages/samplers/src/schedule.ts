@@ -2,17 +2,19 @@
 // sigmas[t] = sqrt((1 - alphasCumprod[t]) / alphasCumprod[t]) is the noise level of arXiv:2206.00364.
 import { expectOneOf, SamplerError } from './errors';
 
-export type ScheduleKind = 'linear' | 'sqrt-linear' | 'cosine';
+export type ScheduleKind = 'linear' | 'sqrt-linear' | 'cosine' | 'sigmoid';
 
 /** A noise schedule as it stands in a model file. */
 export type ScheduleConfig = {
   readonly kind: ScheduleKind;
   /** How many noise levels the model was trained on, e.g. 1000. */
   readonly timesteps: number;
-  /** First beta; needed by 'linear' and 'sqrt-linear', not used by 'cosine'. */
+  /** First beta; needed by all kinds but 'cosine', which does not use it. */
   readonly betaStart?: number;
-  /** Last beta; needed by 'linear' and 'sqrt-linear', not used by 'cosine'. */
+  /** Last beta; needed by all kinds but 'cosine', which does not use it. */
   readonly betaEnd?: number;
+  /** Passes the schedule through `zeroTerminalSnr`: for models that were trained so. Default false. */
+  readonly zeroTerminalSnr?: boolean;
 };
 
 /** The same schedule as numbers: plain 64-bit data, one entry per timestep, noise rising with the index. */
@@ -20,11 +22,16 @@ export type Schedule = {
   readonly timesteps: number;
   readonly betas: Float64Array;
   readonly alphasCumprod: Float64Array;
+  /** All finite: where `alphasCumprod` is 0, a large number that stands for infinity (`zeroTerminalSnr`). */
   readonly sigmas: Float64Array;
 };
 
-const KINDS: readonly ScheduleKind[] = ['linear', 'sqrt-linear', 'cosine'];
+const KINDS: readonly ScheduleKind[] = ['linear', 'sqrt-linear', 'cosine', 'sigmoid'];
 const MAX_COSINE_BETA = 0.999;
+/** Half the width of the sigmoid's ramp, in units in which its slope at the middle is 1/4. */
+const SIGMOID_REACH = 6;
+/** The sigma of alphaCumprod 2^-24, at which x0 is below the last bit of a float32 of the noise: what diffusers takes. */
+const PURE_NOISE_SIGMA = Math.sqrt(2 ** 24 - 1);
 
 /**
  * The noise levels of a variance-preserving diffusion, in 64-bit numbers.
@@ -33,8 +40,11 @@ const MAX_COSINE_BETA = 0.999;
  * - 'sqrt-linear': squares of a straight line between the square roots, what latent diffusion calls "linear".
  *   SGDiff's values are `betaStart` 0.0015, `betaEnd` 0.0195, 1000 timesteps.
  * - 'cosine': alpha-bar follows a squared cosine; betas are cut at 0.999 (arXiv:2102.09672, equation 17).
+ * - 'sigmoid': betas rise from near `betaStart` to near `betaEnd` as the logistic function does from -6 to 6: 0.25 % of the way
+ *   is missing at either end (GeoDiff, arXiv:2203.02923, and diffusers).
  *
- * @throws SamplerError if the kind is unknown, `timesteps` is no whole number from 1, or a beta is not in (0, 1).
+ * @throws SamplerError if the kind is unknown, `timesteps` is no whole number from 1 (with `zeroTerminalSnr` from 2), or a beta is
+ *   not in (0, 1).
  */
 export function createSchedule(config: ScheduleConfig): Schedule {
   const { timesteps } = config;
@@ -45,7 +55,8 @@ export function createSchedule(config: ScheduleConfig): Schedule {
       'bad_argument',
     );
   }
-  return scheduleFromBetas(config.kind === 'cosine' ? cosineBetas(timesteps) : linearBetas(config));
+  const schedule = scheduleFromBetas(config.kind === 'cosine' ? cosineBetas(timesteps) : risingBetas(config));
+  return config.zeroTerminalSnr ? zeroTerminalSnr(schedule) : schedule;
 }
 
 /**
@@ -69,8 +80,41 @@ export function scheduleFromBetas(values: ArrayLike<number>): Schedule {
     product *= 1 - beta;
     alphasCumprod[t] = product;
   });
-  const sigmas = alphasCumprod.map((alphaCumprod) => Math.sqrt((1 - alphaCumprod) / alphaCumprod));
-  return { timesteps: betas.length, betas, alphasCumprod, sigmas };
+  return { timesteps: betas.length, betas, alphasCumprod, sigmas: alphasCumprod.map(sigmaOf) };
+}
+
+function sigmaOf(alphaCumprod: number): number {
+  return Math.sqrt((1 - alphaCumprod) / alphaCumprod);
+}
+
+/**
+ * The schedule with its square roots of alpha-bar shifted and scaled, so that the first stays and the last is 0: training then ends
+ * in pure noise, as sampling begins. For 'v' and 'x0' prediction; 'eps' says nothing of x0 there, and `denoiserFromModel` refuses it.
+ *
+ * `alphasCumprod` ends with 0 and `betas` with 1, exactly. The last sigma would be infinite. In its place stands the one of
+ * alphaCumprod 2^-24, 4096, or twice the level before it where that is higher: so that sigmas rise, and can be computed with. (In
+ * diffusers it is 4096 always, which on SGDiff's schedule is less than the 8371 before it.)
+ *
+ * @throws SamplerError if the schedule has one timestep only.
+ * @see arXiv:2305.08891, algorithm 1.
+ */
+export function zeroTerminalSnr(schedule: Schedule): Schedule {
+  const { timesteps } = schedule;
+  const last = timesteps - 1;
+  if (last < 1) {
+    throw new SamplerError(
+      `zeroTerminalSnr: expected a schedule of at least 2 timesteps, received ${timesteps}.`,
+      'bad_argument',
+    );
+  }
+  const roots = schedule.alphasCumprod.map(Math.sqrt);
+  const scale = roots[0]! / (roots[0]! - roots[last]!);
+  const alphasCumprod = roots.map((root) => ((root - roots[last]!) * scale) ** 2);
+  alphasCumprod[0] = schedule.alphasCumprod[0]!; // to the last bit
+  const betas = alphasCumprod.map((alphaCumprod, t) => 1 - alphaCumprod / (t > 0 ? alphasCumprod[t - 1]! : 1));
+  const sigmas = alphasCumprod.map(sigmaOf);
+  sigmas[last] = Math.max(PURE_NOISE_SIGMA, 2 * sigmas[last - 1]!);
+  return { timesteps, betas, alphasCumprod, sigmas };
 }
 
 /**
@@ -103,7 +147,7 @@ export function timestepOfSigma(schedule: Schedule, sigma: number): number {
   return low + (Math.log(sigma) - from) / (Math.log(sigmas[high]!) - from);
 }
 
-function linearBetas({ kind, timesteps, betaStart, betaEnd }: ScheduleConfig): Float64Array {
+function risingBetas({ kind, timesteps, betaStart, betaEnd }: ScheduleConfig): Float64Array {
   if (betaStart === undefined || betaEnd === undefined || !(betaStart > 0 && betaStart <= betaEnd && betaEnd < 1)) {
     throw new SamplerError(
       `createSchedule: expected 0 < betaStart <= betaEnd < 1 for a '${kind}' schedule, ` +
@@ -111,15 +155,18 @@ function linearBetas({ kind, timesteps, betaStart, betaEnd }: ScheduleConfig): F
       'bad_argument',
     );
   }
-  const root = kind === 'sqrt-linear';
-  const start = root ? Math.sqrt(betaStart) : betaStart;
-  const end = root ? Math.sqrt(betaEnd) : betaEnd;
-  const slope = timesteps > 1 ? (end - start) / (timesteps - 1) : 0;
-  return Float64Array.from({ length: timesteps }, (_, t) => {
-    // The last point is set, not summed up, so that the schedule ends on betaEnd to the last bit but the square's.
-    const value = t > 0 && t === timesteps - 1 ? end : start + slope * t;
-    return root ? value * value : value;
-  });
+  if (kind === 'sigmoid') {
+    const logistic = (z: number) => 1 / (1 + Math.exp(-z));
+    return line(-SIGMOID_REACH, SIGMOID_REACH, timesteps).map((z) => betaStart + logistic(z) * (betaEnd - betaStart));
+  }
+  if (kind === 'linear') return line(betaStart, betaEnd, timesteps);
+  return line(Math.sqrt(betaStart), Math.sqrt(betaEnd), timesteps).map((root) => root * root);
+}
+
+/** Evenly spaced numbers. The last is set, not summed up, so that it is `end` to the last bit. */
+function line(start: number, end: number, length: number): Float64Array {
+  const slope = length > 1 ? (end - start) / (length - 1) : 0;
+  return Float64Array.from({ length }, (_, i) => (i > 0 && i === length - 1 ? end : start + slope * i));
 }
 
 function cosineBetas(timesteps: number): Float64Array {

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
 import { SamplerError, SamplingAbortedError } from './errors';
 import type { Noise } from './noise';
+import { restoredState, savedTensors, settingsOf, solverOf, type SavedRun } from './saved-run';
 
 /** What every sampler takes. */
 export type SampleOptions = {
@@ -16,9 +17,17 @@ export type SampleOptions = {
    * end is an error.
    */
   readonly keepNoise?: boolean;
-  /** Called, and awaited, after each step. */
-  readonly onStep?: (step: SamplingStep) => void | Promise<void>;
+  /** Called, and awaited, after each step. It may return `{ x }`: the state to go on from (`SamplingStep.replace`). */
+  readonly onStep?: (step: SamplingStep) => void | StepEdit | Promise<void | StepEdit>;
+  /**
+   * A run to go on with, as `SamplingStep.save` gave it: of the same method, options, sigmas and shape. `xT` then gives the shape
+   * alone, and the noise has to be the same. Steps keep the numbers that they had.
+   */
+  readonly resume?: SavedRun;
 };
+
+/** Another state to go on from, handed over to the run. */
+export type StepEdit = { readonly x: tf.Tensor };
 
 /** What is known after a step. The tensors are borrowed: they live until the callback or the loop's body ends. */
 export type SamplingStep<T extends tf.Tensor = tf.Tensor> = {
@@ -31,6 +40,16 @@ export type SamplingStep<T extends tf.Tensor = tf.Tensor> = {
   readonly x0: T;
   /** The state at `sigmaNext`; after the last step, the result. */
   readonly x: T;
+  /**
+   * Puts another state at `sigmaNext` in the place of `x`, e.g. one with a region held fast. What a multistep method remembers
+   * stays. Only while the tensors of the step live.
+   *
+   * @param x Of the same shape, float32, finite. Handed over: the run disposes it, so `tf.clone` a tensor that you keep.
+   * @throws SamplerError at once for another shape or type; numbers that are not finite end the run.
+   */
+  replace(x: tf.Tensor): void;
+  /** The run as it stands after this step (and `replace`), to go on later with `resume`. Only while the tensors of the step live. */
+  save(): Promise<SavedRun>;
 };
 
 /** What a solver's rule may use in one step. */
@@ -41,7 +60,7 @@ export type SolverContext = {
   readonly sigmaNext: number;
   /** The network: x0 as seen in `x` at `sigma`. */
   readonly denoise: (x: tf.Tensor, sigma: number) => tf.Tensor;
-  /** Standard normal noise of this step. */
+  /** Standard normal noise of this step; with every call another draw. */
   readonly noise: () => tf.Tensor;
 };
 
@@ -76,7 +95,7 @@ export async function* runSolver<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: SampleOptions,
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  const { noise, signal, keepNoise = false, onStep } = options;
+  const { noise, signal, keepNoise = false, onStep, resume } = options;
   const where = solver.name;
   const levels = checkSigmas(where, sigmas, keepNoise); // own copy: the caller may write to his between steps
   const steps = levels.length - 1;
@@ -92,17 +111,18 @@ export async function* runSolver<T extends tf.Tensor>(
       'missing_noise',
     );
   }
-  throwIfAborted(where, signal, 0, steps);
-
-  let state: SolverState = { x: tf.clone(xT), memory: [] };
-  let owned = new Set<tf.Tensor>([state.x]);
+  const settings = settingsOf(options);
+  let state: SolverState =
+    resume === undefined ? { x: tf.clone(xT), memory: [] } : restoredState(where, resume, levels, xT.shape, settings);
+  let owned = new Set<tf.Tensor>([state.x, ...state.memory]);
   try {
-    for (let index = 0; index < steps; index++) {
+    for (let index = resume?.stepsDone ?? 0; index < steps; index++) {
       throwIfAborted(where, signal, index, steps);
       const sigma = levels[index]!;
       const sigmaNext = levels[index + 1]!;
       const at = (level: number) => `at step ${index} of ${steps} (sigma ${level})`;
       const { x: before, memory } = state;
+      let draws = 0;
       const answers: { readonly level: number; readonly x0: tf.Tensor }[] = [];
       const context: SolverContext = {
         index,
@@ -117,7 +137,7 @@ export async function* runSolver<T extends tf.Tensor>(
           return x0;
         },
         noise: () => {
-          const drawn = noise!(xT.shape, index);
+          const drawn = noise!(xT.shape, index, draws++);
           expectShapeOf(where, 'noise', at(sigma), drawn, xT);
           return drawn;
         },
@@ -146,9 +166,54 @@ export async function* runSolver<T extends tf.Tensor>(
       }
       await nextTurn();
       throwIfAborted(where, signal, index + 1, steps);
-      const done: SamplingStep<T> = { index, steps, sigma, sigmaNext, x0: x0 as T, x: x as T };
-      await onStep?.(done);
-      yield done;
+      const after = `after step ${index} of ${steps}`;
+      let over = false;
+      let replaced = false;
+      const expectLive = (what: string) => {
+        if (!over) return;
+        throw new SamplerError(
+          `${where}: expected ${what} to be called while the step lives, received a call ${after} was over. ` +
+            `Call it in onStep or in the body of the loop.`,
+          'bad_argument',
+        );
+      };
+      const done: { -readonly [K in keyof SamplingStep<T>]: SamplingStep<T>[K] } = {
+        index,
+        steps,
+        sigma,
+        sigmaNext,
+        x0: x0 as T,
+        x: x as T,
+        replace(other) {
+          expectLive('replace');
+          if (other instanceof tf.Tensor) owned.add(other);
+          expectStateLike(where, after, other, xT);
+          state = { x: other, memory: later };
+          done.x = other as T;
+          replaced = true;
+        },
+        async save() {
+          expectLive('save');
+          const [saved, ...memory] = await savedTensors([state.x, ...later]);
+          const sigmas = Float64Array.from(levels);
+          return { format: 1, solver: solverOf(where), settings, stepsDone: index + 1, sigmas, x: saved!, memory };
+        },
+      };
+      const checkReplaced = async () => {
+        if (replaced && hasNonFinite(await state.x.data())) {
+          throw new SamplerError(`${where}: the new x given ${after} holds NaN or infinity.`, 'not_finite');
+        }
+        replaced = false;
+      };
+      try {
+        const edit = await onStep?.(done);
+        if (edit?.x !== undefined) done.replace(edit.x);
+        await checkReplaced();
+        yield done;
+        await checkReplaced();
+      } finally {
+        over = true;
+      }
     }
   } finally {
     tf.dispose([...owned]);
@@ -211,6 +276,19 @@ function expectShapeOf(where: string, who: string, at: string, received: tf.Tens
   if (received.shape.join() === like.shape.join()) return;
   throw new SamplerError(
     `${where}: expected ${who} to return shape [${like.shape}] ${at}, received [${received.shape}].`,
+    'bad_shape',
+  );
+}
+
+function expectStateLike(where: string, after: string, received: tf.Tensor, like: tf.Tensor): void {
+  const isTensor = received instanceof tf.Tensor;
+  if (isTensor && !received.isDisposed && received.dtype === 'float32' && received.shape.join() === like.shape.join())
+    return;
+  const what = !isTensor
+    ? Object.prototype.toString.call(received)
+    : `${received.isDisposed ? 'a disposed tensor, ' : ''}${received.dtype} of shape [${received.shape}]`;
+  throw new SamplerError(
+    `${where}: expected the new x ${after} to be float32 of shape [${like.shape}], received ${what}.`,
     'bad_shape',
   );
 }

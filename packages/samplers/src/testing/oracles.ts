@@ -124,9 +124,18 @@ function normalCdf(z: number): number {
   return 0.5 + sum * Math.exp((-z * z) / 2 - 0.5 * Math.log(2 * Math.PI));
 }
 
-/** Noise levels from `sigmaMax` to 0 whose square roots are evenly spaced: smooth, so that an order can be measured. */
-export function smoothSigmas(sigmaMax: number, steps: number): Float64Array {
-  return Float64Array.from({ length: steps + 1 }, (_, i) => sigmaMax * (1 - i / steps) ** 2);
+/** Noise levels from `sigmaMax` to 0 whose roots of degree `power` are evenly spaced: smooth, so that an order can be measured. */
+export function smoothSigmas(sigmaMax: number, steps: number, power = 2): Float64Array {
+  return Float64Array.from({ length: steps + 1 }, (_, i) => sigmaMax * (1 - i / steps) ** power);
+}
+
+/**
+ * The same levels with the first step cut into 11, each about twice the one before: so the first steps of a multistep method, which
+ * have little to look back on and are of low order, are too short to be seen in the error.
+ */
+export function withShortStart([first, ...rest]: Float64Array): Float64Array {
+  const start = Array.from({ length: 10 }, (_, k) => first! - (first! - rest[0]!) * 2 ** (k - 10));
+  return Float64Array.from([first!, ...start, ...rest]);
 }
 
 /** Slope of log(error) against log(steps), by least squares, with the sign turned: the order of a method. */
