@@ -2,7 +2,7 @@
 // or a manifest changed, builds what the task needs, then runs it. The npm scripts start check-node.cjs before it.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -13,7 +13,7 @@ const outspoken = { npm_config_loglevel: 'warn' };
 
 const userFolder = process.env.INIT_CWD ?? process.cwd();
 const [task, ...args] = process.argv.slice(2);
-const tasks = { demo, test, sgdiff, web, build, bench, bundle };
+const tasks = { demo, test, sgdiff, web, build, bench, benchSamplers, bundle };
 if (!(task in tasks)) fail(`unknown task "${task}", expected one of: ${Object.keys(tasks).join(', ')}.`);
 await tasks[task]();
 
@@ -27,6 +27,28 @@ async function sgdiff() {
 
 async function bench() {
   await app('bench', ...args);
+}
+
+/** Measures the samplers, and writes the table and the plot of docs/samplers.md: of a part of the table, or of another model, beside the cells. */
+async function benchSamplers() {
+  const own = args.find((arg) => /^--(out|cells)\b/.test(arg));
+  if (own) fail(`${own}: the files of this benchmark are where it keeps them. "npm run -s sgdiff -- evaluate-samplers" has the option.`);
+  await install();
+  const program = buildApp('train');
+  const kept = '.reports/bench-samplers';
+  const results = join(root, kept, 'results.json');
+  rmSync(results, { force: true });
+  const code = await run(process.execPath, [program, 'evaluate-samplers', ...args, '--cells', join(root, kept, 'cells.json'), '--out', results]);
+  if (code !== 0 || !existsSync(results)) exit(code);
+  const intoDocument = !args.some((arg) => /^--(only|steps|model)\b/.test(arg));
+  const [document, image] = intoDocument ? ['docs/samplers.md', 'docs/images/samplers.svg'] : [`${kept}/table.md`, `${kept}/plot.svg`];
+  const { writeSamplersDocs } = await import('./samplers-docs.mjs');
+  try {
+    await writeSamplersDocs({ results, document: join(root, document), image: join(root, image), intoDocument });
+  } catch (error) {
+    fail(`${document}: ${error.message}`);
+  }
+  process.stderr.write(`Wrote ${document} and ${image}\n`);
 }
 
 /** Goes on as the command. */

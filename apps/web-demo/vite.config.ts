@@ -54,7 +54,10 @@ export default defineConfig(webDemoConfig());
 
 function givenModel(): string | undefined {
   const folder = process.env['SGDIFF_MODEL'];
-  return folder ? resolve(process.env['SGDIFF_CWD'] ?? process.cwd(), folder) : undefined;
+  if (!folder) return undefined;
+  const path = resolve(process.env['SGDIFF_CWD'] ?? process.cwd(), folder);
+  if (existsSync(join(path, 'model.json'))) return path;
+  throw new Error(`SGDIFF_MODEL: expected a model folder, received ${path}, which has no model.json. Check the path.`);
 }
 
 function shippedModel(): string {

@@ -1,5 +1,6 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { SAMPLERS } from '@sgdiff/pipeline';
 import { setupBackend } from '@sgdiff/test-kit';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { sha256 } from './files';
@@ -150,7 +151,7 @@ describe('a model that cannot be used', () => {
     'is refused for a measurement it carries nothing for',
     async () => {
       expect(await failure(['evaluate', '--model', 'model', '--backend', 'cpu', ...OUT])).toBe(
-        'sgdiff: The model "tiny" carries nothing to evaluate it with on picture-book. Export it with "sgdiff export".\n',
+        'sgdiff: The model "tiny" carries nothing to evaluate it with on picture-book. Only models of "sgdiff export" carry that; an imported one draws, but cannot be measured here.\n',
       );
     },
     TIMEOUT,
@@ -159,8 +160,13 @@ describe('a model that cannot be used', () => {
 
 describe('settings that cannot be met', () => {
   it.each<[name: string, options: readonly string[], message: string]>([
-    ['an unknown sampler', ['--sampler', 'euler'], 'Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm, plms.'],
-    ['steps 0', ['--steps', '0'], 'steps: expected a whole number from 1, received 0. 20 is usual.'],
+    ['an unknown sampler', ['--sampler', 'oiler'], `Unknown sampler "oiler", expected one of: ${SAMPLERS.join(', ')}.`],
+    [
+      'a list of sigmas beside a spacing',
+      ['--sigmas', 'karras', '--spacing', 'leading'],
+      'spacing: expected "trailing" with sigmas "karras", which stand in its place, received "leading". Leave one of them out.',
+    ],
+    ['steps 0', ['--steps', '0'], 'steps: expected a whole number from 1, received 0. Leave it out for the model’s own.'],
     [
       'text for a number',
       ['--steps', 'many'],

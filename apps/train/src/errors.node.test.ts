@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ImportError } from '@sgdiff/published-models';
 import { describe, expect, it } from 'vitest';
 import { CliError, describeError, USER_ERRORS } from './errors';
 
@@ -38,6 +39,17 @@ describe('describeError', () => {
       exitCode: 1,
     });
     expect(describeError('a string', false)).toEqual({ message: 'a string', exitCode: 1 });
+  });
+
+  it('lists all names that a message leaves out when asked, and says that it can', () => {
+    const details = { code: 'mismatch', missing: ['a', 'b'], unexpected: [], misshapen: ['"c" is [1], expected [2]'] } as const;
+    const abridged = new ImportError('2 missing: "a" and 1 more.', { ...details, abridged: true });
+    expect(describeError(abridged, false).message).toBe('2 missing: "a" and 1 more.\n--verbose lists all names.');
+    expect(describeError(abridged, true).message).toMatch(
+      /^ImportError: 2 missing: "a" and 1 more\.\n {4}at [^]*\n2 missing:\n {2}a\n {2}b\n1 misshapen:\n {2}"c" is \[1\], expected \[2\]$/,
+    );
+    const whole = new ImportError('1 missing: "a".', { ...details, abridged: false });
+    expect(describeError(whole, false).message).toBe('1 missing: "a".');
   });
 
   it('shows where an error came from when asked', () => {

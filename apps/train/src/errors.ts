@@ -1,3 +1,5 @@
+import { ImportError } from '@sgdiff/published-models';
+
 /**
  * A failure the user can act on: shown as one message without a stack trace, exit code 1.
  * The message says where, what was expected, what came and what to do.
@@ -45,7 +47,17 @@ export const USER_ERRORS: ReadonlySet<string> = new Set([
 export function describeError(error: unknown, verbose: boolean): { message: string; exitCode: number } {
   if (!(error instanceof Error)) return { message: String(error), exitCode: 1 };
   const exitCode = error instanceof CliError ? error.exitCode : 1;
-  if (verbose) return { message: error.stack ?? error.message, exitCode };
+  const lists = error instanceof ImportError && error.details.abridged ? namesOf(error) : [];
+  if (verbose) return { message: [error.stack ?? error.message, ...lists].join('\n'), exitCode };
+  if (lists.length > 0) return { message: `${error.message}\n--verbose lists all names.`, exitCode };
   if (USER_ERRORS.has(error.name)) return { message: error.message, exitCode };
   return { message: `unexpected ${error.name}: ${error.message}\nRepeat with --verbose to see where it came from.`, exitCode };
+}
+
+/** Every name that does not fit, a line each. */
+function namesOf({ details }: ImportError): string[] {
+  return (['missing', 'unexpected', 'misshapen'] as const).flatMap((what) => {
+    const names = details[what] ?? [];
+    return names.length === 0 ? [] : [`${names.length} ${what}:`, ...names.map((name) => `  ${name}`)];
+  });
 }

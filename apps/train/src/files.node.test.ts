@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CliError } from './errors';
@@ -40,6 +40,16 @@ describe('requireWritableFolder', () => {
     requireWritableFolder(folder);
     requireWritableFolder(join(folder, 'a/b'));
     expect(readdirSync(folder)).toEqual(['file']);
+  });
+
+  it('refuses what is a link to nothing or lies below one', () => {
+    const link = join(folder, 'link');
+    symlinkSync(join(folder, 'nowhere'), link);
+    for (const path of [link, join(link, 'a/b')]) {
+      expect(() => requireWritableFolder(path)).toThrow(
+        new CliError(`Cannot write to the folder ${path}: ${link} is a link to nothing. Choose another folder.`),
+      );
+    }
   });
 
   it('refuses what is a file or lies below one', () => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { CliError } from './errors';
 
@@ -43,9 +43,13 @@ export function ensureFolder(path: string): void {
  */
 export function requireWritableFolder(path: string): void {
   let there = path;
-  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  let below: string | undefined;
+  while (!existsSync(there) && dirname(there) !== there) [below, there] = [there, dirname(there)];
   if (!statSync(there).isDirectory()) {
     throw new CliError(`Cannot write to the folder ${path}: ${there} is a file. Choose another folder.`);
+  }
+  if (below !== undefined && lstatSync(below, { throwIfNoEntry: false })) {
+    throw new CliError(`Cannot write to the folder ${path}: ${below} is a link to nothing. Choose another folder.`);
   }
   const probe = join(there, `.sgdiff-write-test-${process.pid}`);
   try {

@@ -4,7 +4,11 @@ import { describeError } from './errors';
 import { isTrainingWorker, serveAsWorker } from './training/data-parallel';
 
 // `sgdiff … | head` closes the pipe early: whoever reads has seen enough.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (!process.stdout.isTTY) process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+// A terminal that was closed takes no more text, and what is under way must still save or clean up.
+process.stderr.on('error', () => undefined);
 
 if (isTrainingWorker()) await serveAsWorker();
 else await runCommand();

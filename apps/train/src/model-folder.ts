@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { open, statfs, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { encodeSafetensorsHeader, type TensorEntry } from '@sgdiff/nn';
 import type { ModelFile } from '@sgdiff/pipeline';
 import { tensorBytes, type Precision } from '@sgdiff/published-models';
@@ -43,17 +43,17 @@ export type WriteOptions = {
  * Writes a model folder tensor by tensor: into a folder beside the target, which gets the target's name when all is flushed. At no
  * time does a part of a model stand under that name, and whatever fails, nothing is left behind.
  *
- * @param out A folder that does not exist yet, or is empty.
+ * @param out A folder that does not exist yet, or is empty, or a link to an empty one.
  * @returns Bytes of all files.
  * @throws CliError if the target is taken, there is too little space, writing fails, or `signal` ended it; what `read` throws.
  */
 export async function writeModelFolder(out: string, content: ModelFolderContent, options: WriteOptions): Promise<number> {
-  requireFreeTarget(out);
+  const target = requireFreeTarget(out);
   const { weights, texts, precision } = content;
   const total = weights.reduce((sum, { tensors }) => sum + bytesOf(tensors, precision), 0);
-  await requireSpace(out, total);
-  removeLeftovers(out);
-  const folder = `${out}${UNFINISHED}${process.pid}`;
+  await requireSpace(target, total);
+  removeLeftovers(target);
+  const folder = `${target}${UNFINISHED}${process.pid}`;
   const files: Record<string, ModelFile> = {};
   const progress = options.terminal.progress(`${options.doing}, MB`, Math.ceil(total / 1e6));
   let done = 0;
@@ -80,8 +80,8 @@ export async function writeModelFolder(out: string, content: ModelFolderContent,
     }
     const manifest = Buffer.from(content.manifest(files));
     await writeFile(join(folder, 'model.json'), options, (write) => write(manifest));
-    if (existsSync(out)) rmdirSync(out); // empty, or it was refused
-    renameSync(folder, out);
+    if (existsSync(target)) rmdirSync(target); // empty, or it was refused
+    renameSync(folder, target);
     return manifest.length + Object.values(files).reduce((sum, { bytes }) => sum + bytes, 0);
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
@@ -129,12 +129,22 @@ async function appendAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** A folder of something else is not mixed with a model, nor is a model replaced. */
-export function requireFreeTarget(out: string): void {
-  if (existsSync(out) && statSync(out).isDirectory() && readdirSync(out).length > 0) {
+/**
+ * A folder of something else is not mixed with a model, nor is a model replaced.
+ *
+ * @returns Where the folder will be: an absolute path without a slash at its end, behind the link if `out` is one.
+ * @throws CliError if the target is taken, is a file or a link to nothing, or cannot be written to.
+ */
+export function requireFreeTarget(out: string): string {
+  const target = resolve(out);
+  if (existsSync(target) && statSync(target).isDirectory() && readdirSync(target).length > 0) {
     throw new CliError(`${out} is not empty. Choose another folder with --out, or remove this one.`);
   }
-  requireWritableFolder(out);
+  requireWritableFolder(target);
+  if (!existsSync(target)) return target;
+  const real = realpathSync(target);
+  requireWritableFolder(dirname(real)); // it is made beside the empty folder, and takes its place
+  return real;
 }
 
 /** Says at once that the disk is too small, rather than after minutes. */
@@ -148,13 +158,13 @@ async function requireSpace(out: string, needed: number): Promise<void> {
 
 const SPACE = 'Free some, or choose a folder on another disk with --out.';
 
-/** What a process that was killed has left of the same target. */
+/** What a process that was killed has left of the same target; this one has not begun yet, whoever had its number before. */
 function removeLeftovers(out: string): void {
   if (!existsSync(dirname(out))) return;
   for (const name of readdirSync(dirname(out))) {
     if (!name.startsWith(`${basename(out)}${UNFINISHED}`)) continue;
     const writer = Number(name.slice(basename(out).length + UNFINISHED.length));
-    if (Number.isSafeInteger(writer) && writer > 0 && !isRunning(writer)) {
+    if (Number.isSafeInteger(writer) && writer > 0 && (writer === process.pid || !isRunning(writer))) {
       rmSync(join(dirname(out), name), { recursive: true, force: true });
     }
   }
@@ -171,20 +181,4 @@ function describeFailure(error: unknown, out: string, needed: number): unknown {
 
 function megabytes(bytes: number): string {
   return `${Math.ceil(bytes / 1e6)} MB`;
-}
-
-/**
- * Runs work that Ctrl-C, or a request to end, stops between two steps; what the work throws then says what was kept. A second
- * Ctrl-C ends the process at once.
- */
-export async function stoppable<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  const stop = (): void => controller.abort();
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const name of signals) process.once(name, stop);
-  try {
-    return await work(controller.signal);
-  } finally {
-    for (const name of signals) process.off(name, stop);
-  }
 }

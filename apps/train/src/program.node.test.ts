@@ -127,7 +127,9 @@ describe('the whole chain', () => {
 
       const weights = at('run/autoencoder/weights.safetensors');
       const trained = readFileSync(weights);
-      writeFileSync(weights, Buffer.concat([trained, Buffer.from(' ')]));
+      const other = Buffer.from(trained);
+      other[other.length - 4]! ^= 1; // the last digit of the last number
+      writeFileSync(weights, other);
       const swapped = await runCommand(folder, ['export', ...RUN, '--out', 'model']);
       const resumed = await runCommand(folder, ['train', 'diffusion', ...RUN, '--backend', 'cpu', '--resume']);
       writeFileSync(weights, trained);
@@ -219,7 +221,7 @@ describe('the whole chain', () => {
           ceiling: { entity: aShare, relation: aShare },
           floor: { entity: aShare, relation: aShare },
         },
-        protocol: { dataset: 'picture-book', split: 'test', steps: 2, sampler: 'dpm-solver++2m', model: 'tiny', backend: 'wasm' },
+        protocol: { dataset: 'picture-book', split: 'test', steps: 2, sampler: 'dpm-solver++2m', guidanceScale: 3, spacing: 'trailing', eta: 0, model: 'tiny', backend: 'wasm' },
         seconds: aNumber,
       });
       expect(readdirSync(at('report')).sort()).toEqual(['compliance.json', 'compliance.png']);
@@ -262,6 +264,24 @@ describe('the whole chain', () => {
       const continued = await runCommand(folder, [...args, '--config', 'long.json', '--resume']);
       expect(continued.stderr).toContain(`autoencoder: continuing at step ${step} of ${step + 2}.`);
       expect(JSON.parse(continued.stdout)).toMatchObject({ step: step + 2, finished: true });
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'saves when its terminal is closed in training',
+    async () => {
+      const config = tinyRunConfig();
+      writeFileSync(at('closed.json'), JSON.stringify({ ...config, autoencoder: { ...config.autoencoder, steps: 1_000_000 } }));
+      cpSync(at('run/data'), at('closed/data'), { recursive: true });
+      const training = startCommand(folder, ['train', 'autoencoder', '--run', 'closed', '--config', 'closed.json', '--json', ...WASM]);
+      await until(() => existsSync(at('closed/autoencoder/log.jsonl')));
+      training.hangUp();
+      const { code, stdout } = await training.done;
+      expect(code).toBe(0);
+      const { step } = JSON.parse(stdout) as { step: number };
+      expect(readdirSync(at('closed/autoencoder/checkpoints'))).toContain(`step-${String(step).padStart(8, '0')}.json`);
+      expect(existsSync(at('closed/autoencoder/weights.safetensors'))).toBe(true);
     },
     TIMEOUT,
   );

@@ -1,7 +1,8 @@
 import { basename, dirname, join } from 'node:path';
 import { version } from '../package.json';
-import { loadPipeline, SAMPLERS, SPACINGS } from '@sgdiff/pipeline';
+import { loadPipeline, SAMPLERS, SIGMA_LISTS, SPACINGS, type Picture } from '@sgdiff/pipeline';
 import { IMPORT_KINDS, PRECISIONS, PRESET_NAMES, type ImportKind, type Precision } from '@sgdiff/published-models';
+import type { SceneGraph } from '@sgdiff/sg-schema';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS, describeBackend, startBackend, type AskedBackend, type BackendChoice } from './backend';
 import { contract, probeContract } from './commands/contract';
@@ -9,23 +10,30 @@ import { demo } from './commands/demo';
 import { doctor, probe } from './commands/doctor';
 import { applyChange } from './commands/edit';
 import { evaluateCompliance, evaluatePretrain, EVALUATION_SPLITS, type EvaluationSplit } from './commands/evaluate';
+import { evaluateEdits } from './commands/evaluate-edits';
+import { evaluateMaps } from './commands/evaluate-maps';
+import { evaluateSamplers, TABLE_STEPS } from './commands/evaluate-samplers';
 import { exportModel } from './commands/export';
 import {
   drawGraphs,
   interruptible,
+  noteWithoutToken,
   pictureNames,
   readGraphs,
   readRequest,
   reportDrawing,
   requireNotOverwritten,
   writePicture,
+  writePictureAndMaps,
 } from './commands/generate';
 import { importModel } from './commands/import';
 import { info } from './commands/info';
+import { readOwnImage } from './commands/own-image';
 import { initModel } from './commands/init';
 import { preparePictureBook } from './commands/prepare';
 import { train } from './commands/train';
 import { loadConfig } from './configs/config';
+import { EDIT_KINDS, type EditKind } from './data/picture-book-edits';
 import { CliError } from './errors';
 import { requireWritableFolder, userPath } from './files';
 import { DEFAULT_MODEL, loadModel, modelSource } from './model';
@@ -64,7 +72,7 @@ export function buildProgram(): Command {
     .option('--config <file>', 'JSON whose entries replace the preset’s')
     .option('--resume', 'continue from the last checkpoint', false)
     .option('--max-minutes <minutes>', 'save and end after so long', positive)
-    .option('--workers <count>', 'split each batch over so many threads (not pretrain)', wholeFromOne, 1)
+    .option('--workers <count>', 'split each batch over so many threads (not pretrain, nor autoencoder with a discriminator)', wholeFromOne, 1)
     .option('--checkpoint-minutes <minutes>', 'minutes between checkpoints', positive, 3)
     .action(
       async (
@@ -97,20 +105,23 @@ export function buildProgram(): Command {
 
   backend(common(program.command('generate')))
     .description('draw scene graphs: a JSON file (one graph or a list), or a text like "sheep standing on grass"')
-    .argument('<graph>', 'file or text')
+    .argument('<graph>', 'file or text; with --replay a picture')
     .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
     .option('--out <folder>', 'where the pictures go', 'out')
     .option('--seed <seed>', 'same seed, same picture', number, 0)
-    .option('--steps <steps>', 'network calls per picture', number)
-    .option('--sampler <name>', SAMPLERS.join(', '))
-    .option('--guidance <scale>', 'how closely the graph is followed; 1 is without guidance', number)
-    .option('--eta <eta>', 'noise of the ddim sampler, 0 to 1', number)
-    .option('--spacing <name>', `how the steps are chosen: ${SPACINGS.join(', ')}`)
+    .option('--steps <steps>', 'steps per picture, of one network call each or, with some samplers, two; the model’s unless given', number)
+    .option('--sampler <name>', `${SAMPLERS.join(', ')}; the model’s unless given`)
+    .option('--guidance <scale>', 'how closely the graph is followed, 1 is without guidance; the model’s unless given', number)
+    .option('--eta <eta>', 'noise of ddim, the ancestral samplers and the SDE ones, 0 to 1; the model’s or the sampler’s unless given', number)
+    .option('--spacing <name>', `which timesteps the steps visit: ${SPACINGS.join(', ')}; the model’s unless given`)
+    .option('--sigmas <name>', `levels of noise in place of timesteps: ${SIGMA_LISTS.join(', ')}; schedule, the timesteps, unless given`)
     .addOption(
       new Option('--replay', 'the argument is a picture made by sgdiff: draw it again from its record')
         .default(false)
-        .conflicts(['seed', 'steps', 'sampler', 'guidance', 'eta', 'spacing']),
+        .conflicts(['seed', 'steps', 'sampler', 'guidance', 'eta', 'spacing', 'sigmas']),
     )
+    .option('--image <png>', 'with --replay: your own picture that an edited one was made of')
+    .option('--maps', 'also write where the network looked at each object and relation, as <name>-maps.png', false)
     .action(async (input: string, options: GenerateCommandOptions) => {
       const terminal = terminalOf(options);
       const choice = await chooseBackend(options, terminal);
@@ -121,18 +132,20 @@ export function buildProgram(): Command {
         if (options.replay) {
           const path = userPath(input);
           const record = readRequest(path);
+          const image = options.image === undefined ? undefined : readOwnImage(userPath(options.image));
           const target = join(out, `${basename(path).replace(/\.(png|json)$/, '')}-replay.png`);
           requireWritableFolder(out);
           requireNotOverwritten([target]);
           const drawingBegun = performance.now();
-          const picture = await choice.guard(() => interruptible((signal) => pipeline.replay(record, { signal })));
+          const picture = await choice.guard(() => interruptible((signal) => pipeline.replay(record, { signal, maps: options.maps, ...(image ? { image } : {}) })));
           const seconds = (performance.now() - drawingBegun) / 1000;
-          const images = [{ path: writePicture(target, picture), seed: picture.record.seed, seconds }];
+          noteWithoutToken(picture.record.graph, picture, terminal);
+          const images = [{ ...writePictureAndMaps(target, picture), seed: picture.record.seed, seconds }];
           reportDrawing({ images }, [picture.record.graph], choice, (performance.now() - begun) / 1000, terminal);
           return;
         }
         const graphs = readGraphs(input, userPath(input), pipeline.vocabulary, pipeline.maxTriples);
-        const { seed, steps, sampler, guidance, eta, spacing } = options;
+        const { seed, steps, sampler, guidance, eta, spacing, sigmas } = options;
         const drawing = {
           out,
           seed,
@@ -141,6 +154,8 @@ export function buildProgram(): Command {
           ...(guidance === undefined ? {} : { guidanceScale: guidance }),
           ...(eta === undefined ? {} : { eta }),
           ...(spacing === undefined ? {} : { spacing }),
+          ...(sigmas === undefined ? {} : { sigmas }),
+          maps: options.maps,
         };
         const names = pictureNames(input, graphs.length);
         requireNotOverwritten(names.map((name) => join(out, `${name}.png`)));
@@ -152,14 +167,19 @@ export function buildProgram(): Command {
     });
 
   backend(common(program.command('edit')))
-    .description('change the graph of a picture and draw it again from the same noise')
-    .argument('<picture>', 'PNG made by sgdiff, or the record beside it')
+    .description('change a picture by its graph: what the change touches is drawn anew, the rest is kept')
+    .argument('<picture>', 'PNG made by sgdiff, or the record beside it; with --graph any PNG of the model’s size')
+    .option('--graph <text>', 'the picture is one of your own: what it shows, as a text or a JSON file')
+    .option('--image <png>', 'your own picture that the edited one was made of, to edit it further')
     .requiredOption('--change <change>', '"sheep -> zebra", "+ tree behind sheep" or "- boat"; may be given several times', repeated)
     .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
     .option('--out <file>', 'the new picture', 'out/edit.png')
-    .action(async (input: string, options: BackendOptions & { change: string[]; model: string; out: string }) => {
+    .addOption(new Option('--redraw <what>', 'only what the change touches, or all from the same noise').choices(['touched', 'all']).default('touched'))
+    .action(async (input: string, options: EditCommandOptions) => {
       const terminal = terminalOf(options);
-      const record = readRequest(userPath(input));
+      const own = options.graph === undefined ? undefined : readOwnImage(userPath(input));
+      const record = own ? undefined : readRequest(userPath(input));
+      const image = options.image === undefined ? undefined : readOwnImage(userPath(options.image));
       const out = userPath(options.out);
       if (!out.endsWith('.png')) throw new CliError(`--out ${options.out}: expected a file name that ends in .png.`);
       requireWritableFolder(dirname(out));
@@ -168,11 +188,18 @@ export function buildProgram(): Command {
       const begun = performance.now();
       const pipeline = await loadModel(options.model, terminal);
       try {
-        const graph = options.change.reduce((changed, change) => applyChange(changed, change, pipeline.vocabulary), record.graph);
+        const readGraph = (text: string): SceneGraph => readGraphs(text, userPath(text), pipeline.vocabulary, pipeline.maxTriples)[0];
+        const before = record ? record.graph : readGraph(options.graph!);
+        const graph = options.change.reduce((changed, change) => applyChange(changed, change, pipeline.vocabulary), before);
+        const changePicture = (changed: SceneGraph, signal: AbortSignal): Promise<Picture> =>
+          record
+            ? pipeline.edit(record, changed, { signal, redraw: options.redraw, ...(image ? { image } : {}) })
+            : pipeline.editImage(own!, before, changed, { signal });
         const drawingBegun = performance.now();
-        const picture = await choice.guard(() => interruptible((signal) => pipeline.edit(record, graph, { signal })));
+        const picture = await choice.guard(() => interruptible((signal) => changePicture(graph, signal)));
         const seconds = (performance.now() - drawingBegun) / 1000;
-        const images = [{ path: writePicture(out, picture), seed: record.seed, seconds }];
+        noteWithoutToken(graph, picture, terminal);
+        const images = [{ path: writePicture(out, picture), seed: picture.record.seed, seconds }];
         reportDrawing({ images }, [graph], choice, (performance.now() - begun) / 1000, terminal);
       } finally {
         pipeline.dispose();
@@ -186,13 +213,13 @@ export function buildProgram(): Command {
       new Option('--pretrain <model>', 'measure the pre-trained encoders of this model instead')
         .conflicts(['model', 'seed', 'steps', 'sampler', 'guidance', 'out']),
     )
-    .option('--count <count>', 'graphs', number)
+    .option('--count <count>', 'graphs; 200 unless given, with --pretrain about 500', number)
     .addOption(new Option('--split <split>', 'data to draw the graphs from; choose settings on validation, report test').choices(EVALUATION_SPLITS).default('test'))
-    .option('--candidates <count>', 'with --pretrain: pictures to choose from; --count is a multiple of it (100)', number)
+    .option('--candidates <count>', 'with --pretrain: pictures to choose from, 100 unless given; --count is a multiple of it', number)
     .option('--seed <seed>', 'first seed', number, 0)
-    .option('--steps <steps>', 'network calls per picture', number)
-    .option('--sampler <name>', SAMPLERS.join(', '))
-    .option('--guidance <scale>', 'guidance scale', number)
+    .option('--steps <steps>', 'steps per picture, of one network call each or, with some samplers, two; the model’s unless given', number)
+    .option('--sampler <name>', `${SAMPLERS.join(', ')}; the model’s unless given`)
+    .option('--guidance <scale>', 'how closely the graph is followed, 1 is without guidance; the model’s unless given', number)
     .option('--out <folder>', 'also write a sheet of pictures and all numbers')
     .action(async (options: EvaluateCommandOptions) => {
       const terminal = terminalOf(options);
@@ -221,6 +248,76 @@ export function buildProgram(): Command {
           ...(out === undefined ? {} : { out: userPath(out) }),
         };
         await choice.guard(() => evaluateCompliance(source, pipeline, compliance, choice, terminal));
+      } finally {
+        pipeline.dispose();
+      }
+    });
+
+  backend(common(program.command('evaluate-maps')))
+    .description('measure whether the attention maps of objects point at what the detector finds in the pictures')
+    .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
+    .option('--count <count>', 'graphs', wholeFromTwo, 50)
+    .addOption(new Option('--split <split>', 'data to draw the graphs from').choices(EVALUATION_SPLITS).default('test'))
+    .option('--seed <seed>', 'first seed', wholeFromZero, 0)
+    .action(async ({ model, count, split, seed, ...options }: EvaluateMapsOptions) => {
+      const terminal = terminalOf(options);
+      const choice = await chooseBackend(options, terminal);
+      const source = modelSource(model);
+      const pipeline = await loadPipeline(source);
+      try {
+        await choice.guard(() => evaluateMaps(source, pipeline, { count, split, seed }, choice, terminal));
+      } finally {
+        pipeline.dispose();
+      }
+    });
+
+  backend(common(program.command('evaluate-samplers')))
+    .description('measure every sampler in several numbers of steps on the same graphs: graph compliance and Fréchet distance')
+    .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
+    .option('--count <count>', 'graphs', wholeFromTwo, 64)
+    .addOption(new Option('--split <split>', 'data to draw the graphs from').choices(EVALUATION_SPLITS).default('validation'))
+    .option('--seed <seed>', 'first seed', wholeFromZero, 0)
+    .option('--steps <list>', 'numbers of steps, between commas', wholeNumbers, TABLE_STEPS)
+    .option('--only <pattern>', 'samplers whose whole names match this regular expression', wholeName)
+    .option('--cells <file>', 'keeps what is measured, so that a run goes on where one was stopped', 'out/samplers-cells.json')
+    .option('--fresh', 'measure also what is in that file', false)
+    .option('--out <file>', 'write the results of this run there, as JSON')
+    .action(async (options: EvaluateSamplersOptions) => {
+      const terminal = terminalOf(options);
+      const choice = await chooseBackend(options, terminal);
+      const { count, split, seed, steps, only, fresh, out } = options;
+      const settings = {
+        ...{ count, split, seed, steps, fresh, cells: userPath(options.cells) },
+        ...(only === undefined ? {} : { only }),
+        ...(out === undefined ? {} : { out: userPath(out) }),
+      };
+      const source = modelSource(options.model);
+      const pipeline = await loadPipeline(source);
+      try {
+        await choice.guard(() => evaluateSamplers(source, pipeline, settings, choice, terminal));
+      } finally {
+        pipeline.dispose();
+      }
+    });
+
+  backend(common(program.command('evaluate-edits')))
+    .description('measure edits by graph: does the edited picture show the change, and what else changed')
+    .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
+    .option('--count <count>', 'edits that the model can draw', wholeFromTwo, 100)
+    .addOption(new Option('--kinds <kind...>', 'edits of these kinds only').choices(EDIT_KINDS).default([...EDIT_KINDS]))
+    .addOption(new Option('--split <split>', 'data to draw the graphs from; choose settings on validation, report test').choices(EVALUATION_SPLITS).default('test'))
+    .option('--seed <seed>', 'first seed', wholeFromZero, 0)
+    .option('--steps <steps>', 'steps per picture; the model’s unless given', wholeFromOne)
+    .option('--out <folder>', 'also write a sheet of pictures and all numbers')
+    .action(async (options: EvaluateEditsOptions) => {
+      const terminal = terminalOf(options);
+      const choice = await chooseBackend(options, terminal);
+      const { count, split, seed, steps, kinds, out } = options;
+      const settings = { count, split, seed, kinds, ...(steps === undefined ? {} : { steps }), ...(out === undefined ? {} : { out: userPath(out) }) };
+      const source = modelSource(options.model);
+      const pipeline = await loadPipeline(source);
+      try {
+        await choice.guard(() => evaluateEdits(source, pipeline, settings, choice, terminal));
       } finally {
         pipeline.dispose();
       }
@@ -256,13 +353,17 @@ export function buildProgram(): Command {
     .addOption(new Option('--precision <type>', 'of the numbers on disk; fp16, for inception-fid fp32, unless given').choices(PRECISIONS))
     .option('--name <name>', 'name in model.json; that of the folder unless given')
     .option('--licence <licence>', 'licence in model.json, which the weights’ owner decides')
+    .option('--root <keys>', 'keys that lead to the weights within a PyTorch file, e.g. model')
+    .option('--skip-checksums', 'read PyTorch files that were saved without checksums', false)
     .option('--raw', 'with --as sgdiff: the raw weights of the U-Net instead of their moving average', false)
     .action(async (paths: string[], options: ImportCommandLine) => {
-      const { as: kind, out, vocab, precision, name, licence, raw } = options;
+      const { as: kind, out, vocab, precision, name, licence, raw, root, skipChecksums } = options;
       const importing = {
         kind,
         out: userPath(out),
         raw,
+        skipChecksums,
+        ...(root === undefined ? {} : { root }),
         ...(vocab === undefined ? {} : { vocab: userPath(vocab) }),
         ...(precision === undefined ? {} : { precision }),
         ...(name === undefined ? {} : { name }),
@@ -325,7 +426,19 @@ type GenerateCommandOptions = BackendOptions & {
   guidance?: number;
   eta?: number;
   spacing?: string;
+  sigmas?: string;
   replay: boolean;
+  image?: string;
+  maps: boolean;
+};
+
+type EditCommandOptions = BackendOptions & {
+  change: string[];
+  graph?: string;
+  image?: string;
+  model: string;
+  out: string;
+  redraw: 'touched' | 'all';
 };
 
 type ImportCommandLine = CommonOptions & {
@@ -336,6 +449,8 @@ type ImportCommandLine = CommonOptions & {
   name?: string;
   licence?: string;
   raw: boolean;
+  root?: string;
+  skipChecksums: boolean;
 };
 
 type EvaluateCommandOptions = BackendOptions & {
@@ -351,10 +466,34 @@ type EvaluateCommandOptions = BackendOptions & {
   out?: string;
 };
 
+type EvaluateMapsOptions = BackendOptions & { model: string; count: number; split: EvaluationSplit; seed: number };
+
+type EvaluateEditsOptions = BackendOptions & {
+  model: string;
+  kinds: EditKind[];
+  count: number;
+  split: EvaluationSplit;
+  seed: number;
+  steps?: number;
+  out?: string;
+};
+
+type EvaluateSamplersOptions = BackendOptions & {
+  model: string;
+  count: number;
+  split: EvaluationSplit;
+  seed: number;
+  steps: readonly number[];
+  only?: RegExp;
+  cells: string;
+  fresh: boolean;
+  out?: string;
+};
+
 function common(command: Command): Command {
   return command
     .option('--json', 'print one JSON object on standard output')
-    .option('--verbose', 'show where an error came from');
+    .option('--verbose', 'show where an error came from, and all names where a message leaves some out');
 }
 
 function backend(command: Command): Command {
@@ -397,6 +536,24 @@ function wholeFromOne(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('Expected a whole number from 1.');
   return value;
+}
+
+function wholeFromTwo(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 2) throw new InvalidArgumentError('Expected a whole number from 2.');
+  return value;
+}
+
+function wholeNumbers(text: string): number[] {
+  return text.split(',').map(wholeFromOne);
+}
+
+function wholeName(text: string): RegExp {
+  try {
+    return new RegExp(`^(?:${text})$`);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 function wholeFromZero(text: string): number {

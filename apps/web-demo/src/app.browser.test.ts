@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DRAWING_FILES } from '@sgdiff/pipeline';
+import { DRAWING_FILES, type ModelManifest } from '@sgdiff/pipeline';
 import { setupBackend } from '@sgdiff/test-kit';
 import { decode } from 'fast-png';
 import { chromium, type Browser, type Page } from 'playwright-core';
@@ -150,6 +150,27 @@ describe.skipIf(!executablePath)(title, () => {
       'unet.safetensors could not be read: the server answered 404.',
     );
     expect(await page.isDisabled('#draw')).toBe(true);
+  });
+
+  it('says which relations got no token of their own', async () => {
+    const manifest = join(folder, 'dist/model/model.json');
+    const whole = readFileSync(manifest, 'utf8');
+    const { parts, ...rest } = JSON.parse(whole) as ModelManifest;
+    writeFileSync(
+      manifest,
+      JSON.stringify({ ...rest, parts: { ...parts, encoder: { ...parts.encoder, maxTriples: 3, overflow: 'first' } } }),
+    );
+    try {
+      await open();
+      await page.click('#draw'); // 2 relations, and 3 objects that are in the image
+      await idle();
+      const fact = page.locator('#facts li').last();
+      expect(await fact.textContent()).toBe('2 relations without a token of their own');
+      expect(await fact.getAttribute('title')).toMatch(/: \w+ __in_image__ __image__, \w+ __in_image__ __image__\.$/);
+      expect(wrong).toEqual([]);
+    } finally {
+      writeFileSync(manifest, whole);
+    }
   });
 
   it('fits a narrow screen without scrolling sideways', async () => {

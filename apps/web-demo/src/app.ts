@@ -1,6 +1,7 @@
 // The page: reads the controls, asks the client for pictures, shows what comes. No tensors here.
 import { parseVocabulary, sceneText, type SceneGraph } from '@sgdiff/sg-schema';
 import type { DrawingClient } from './drawing-client';
+import { drawingFacts } from './drawing-facts';
 import { describeEdit } from './graph-difference';
 import { drawGraph } from './graph-drawing';
 import { encodePng } from './png';
@@ -244,20 +245,12 @@ export async function startApp(client: DrawingClient, request: LoadRequest): Pro
   function show(picture: Shown): void {
     if (shown && shown !== picture) before = shown;
     shown = picture;
-    const { pixels, seconds, seed, steps, guidanceScale, record } = picture;
-    paint(ui.picture, pixels);
+    paint(ui.picture, picture.pixels);
     ui.frame.dataset['state'] = 'done';
     ui.picture.setAttribute('aria-label', `Picture of: ${sceneText(picture.graph)}`);
-    const threads = ready!.backend.threads;
-    const facts = [
-      `${seconds.toFixed(1)} s`,
-      record.backend + (threads > 1 ? `, ${threads} threads` : ''),
-      `seed ${seed}`,
-      `${steps} ${steps === 1 ? 'step' : 'steps'}`,
-      guidanceScale === 1 ? 'no guidance' : `guidance ${guidanceScale}`,
-    ];
+    const facts = drawingFacts(picture, { graph: picture.graph, threads: ready!.backend.threads });
     ui.facts.replaceChildren(
-      ...facts.map((fact) => Object.assign(document.createElement('li'), { textContent: fact })),
+      ...facts.map(({ text, title = '' }) => Object.assign(document.createElement('li'), { textContent: text, title })),
     );
     ui.download.hidden = false;
     ui.before.hidden = !before;

@@ -94,8 +94,8 @@ export function serveDrawing(port: Port<FromWorker, ToWorker>, start: StartDrawe
           ]);
         },
       });
-      const { width, height, pixels: data, record } = picture;
-      const result = { pixels: { width, height, data }, record, seconds: seconds() };
+      const { width, height, pixels: data, record, withoutToken } = picture;
+      const result = { pixels: { width, height, data }, record, withoutToken, seconds: seconds() };
       port.postMessage({ type: 'picture', job, result }, [data.buffer as ArrayBuffer]);
     } catch (error) {
       if (controller.signal.aborted) port.postMessage({ type: 'cancelled', job });

@@ -52,6 +52,7 @@ describe('createDrawingClient with serveDrawing', () => {
     expect(result).toMatchObject({
       pixels: { width: 1, height: 1, data: Uint8Array.of(7, 4, 2) },
       record: { seed: 7 },
+      withoutToken: [[0, 'by', 1]],
     });
     expect(result.seconds).toBeGreaterThanOrEqual(steps[3]!.seconds);
     close();
@@ -199,13 +200,13 @@ function fakeDrawer(): FakeDrawer {
           await new Promise((resolve) => setTimeout(resolve));
           drawer.steps++;
           if (signal?.aborted) throw new DOMException('aborted', 'AbortError');
-          await onStep?.({ index, steps, preview: async () => [Uint8Array.of(index, index, index)] });
+          await onStep?.({ index, steps, preview: async () => [Uint8Array.of(index, index, index)], maps: async () => [] });
         }
         return {
           width: 1,
           height: 1,
           pixels: Uint8Array.of(seed, steps, guidanceScale),
-          withoutToken: [],
+          withoutToken: [[0, 'by', 1]],
           record: { seed } as Picture['record'],
         };
       } finally {

@@ -75,6 +75,8 @@ export type Pixels = { readonly width: number; readonly height: number; readonly
 export type DrawResult = {
   readonly pixels: Pixels;
   readonly record: Picture['record'];
+  /** Relations of the graph that got no token of their own. */
+  readonly withoutToken: Picture['withoutToken'];
   /** From the start of the job to its pixels, previews included. */
   readonly seconds: number;
 };

@@ -129,9 +129,10 @@ describe('loadPipeline', () => {
     ],
     [
       'an unknown default sampler',
-      manifest({ defaults: { ...defaults, sampler: 'euler' } }),
+      manifest({ defaults: { ...defaults, sampler: 'dpm++' } }),
       'invalid_manifest',
-      `models/tiny/model.json: defaults.sampler: expected one of dpm-solver++2m, ddim, ddpm, plms, received "euler". ${AGAIN}`,
+      'models/tiny/model.json: defaults.sampler: expected one of dpm-solver++2m, ddim, ddpm, plms, euler, euler-ancestral, heun, dpm2, lms, ' +
+        `dpm-solver++2m-sde, dpm-solver++3m-sde, dpm-solver++2s-ancestral, unipc, deis, lcm, received "dpm++". ${AGAIN}`,
     ],
     [
       'more default steps than the schedule has',
@@ -427,11 +428,19 @@ describe('urlSource', () => {
     const read = async (get: typeof fetch, stop: boolean): Promise<void> => {
       for await (const _ of urlSource('https://models.example', { fetch: get }).stream!('w')) if (stop) break;
     };
-    await expect(read(body((controller) => controller.error(new Error('reset'))), false)).rejects.toThrow(
+    await expect(
+      read(
+        body((controller) => controller.error(new Error('reset'))),
+        false,
+      ),
+    ).rejects.toThrow(
       'Model file https://models.example/w could not be read: the download broke off (reset). ' +
         'The model folder is not complete: get it again.',
     );
-    await read(body(() => {}), true);
+    await read(
+      body(() => {}),
+      true,
+    );
     expect(cancelled).toBe(1);
   });
 

@@ -1,4 +1,10 @@
-import { autoencoderTensors, decode, downsamplingFactor, type AutoencoderParams } from '@sgdiff/latent-autoencoder';
+import {
+  autoencoderTensors,
+  decode,
+  encode,
+  downsamplingFactor,
+  type AutoencoderParams,
+} from '@sgdiff/latent-autoencoder';
 import { unetTensors, type UnetParams } from '@sgdiff/diffusion-unet';
 import { disposeParams, type ParamTree, type TensorEntry } from '@sgdiff/nn';
 import { createSchedule } from '@sgdiff/sampler';
@@ -64,6 +70,8 @@ export async function loadPipeline(source: ModelSource | string, options: LoadOp
         prediction: manifest.prediction,
         latentShape: [side, side, parts.unet.inChannels],
       },
+      toLatents: (images) =>
+        tf.tidy(() => tf.mul(encode(autoencoder, parts.autoencoder, images), manifest.latentScale)),
       toPixels: (z) => readPixels(() => decode(autoencoder, parts.autoencoder, tf.div(z, manifest.latentScale))),
       free,
     });

@@ -4,10 +4,13 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { ParamTree, TensorEntry } from '@sgdiff/nn';
 import { ModelError } from './errors';
 import { loadPipeline as loadFrom, type LoadOptions } from './load';
 import { missing, urlSource, type ModelSource } from './model-source';
+import { loadPart as loadPartFrom, type LoadedPart, type PartKind } from './part';
 import type { Pipeline } from './pipeline';
+import type { WeightsOptions } from './weights';
 
 /**
  * `loadPipeline` for Node: a string may also be a folder or the name of an npm package (see `resolveModel`).
@@ -16,6 +19,20 @@ import type { Pipeline } from './pipeline';
  */
 export async function loadPipeline(model: ModelSource | string, options: LoadOptions = {}): Promise<Pipeline> {
   return loadFrom(typeof model === 'string' ? resolveModel(model) : model, options);
+}
+
+/**
+ * `loadPart` for Node: a string may also be a folder or the name of an npm package (see `resolveModel`).
+ *
+ * @throws ModelError as `resolveModel` and `loadPart` of `@sgdiff/pipeline`.
+ */
+export async function loadPart<T extends ParamTree, C>(
+  source: ModelSource | string,
+  kind: PartKind,
+  list: (config: C) => readonly TensorEntry[],
+  options: WeightsOptions = {},
+): Promise<LoadedPart<T, C>> {
+  return loadPartFrom(typeof source === 'string' ? resolveModel(source) : source, kind, list, options);
 }
 
 /** A model folder on disk. */

@@ -6,6 +6,8 @@ import { loadPipeline } from './load';
 import { memorySource } from './model-source';
 import type { GenerateOptions, Picture, Pipeline } from './pipeline';
 import { parseRecord, type RequestRecord } from './record';
+import { SAMPLERS, usualEta } from './samplers';
+import { SIGMA_LISTS } from './sigma-lists';
 import { sha256, tinyManifest, tinyModel, type ModelFiles } from './testing/tiny-model';
 
 const meadow: SceneGraph = {
@@ -33,18 +35,43 @@ describe.each(['cpu', 'wasm'] as const)('a pipeline on %s', (backend) => {
     expect(first.pixels).not.toEqual((await pipeline.generate(withZebra, { seed: 7 })).pixels);
   });
 
-  it.each(['dpm-solver++2m', 'ddim', 'ddpm', 'plms'] as const)(
-    'draws with %s in a batch what it draws one by one',
-    async (sampler) => {
-      const graphs = [meadow, tree, withZebra];
-      const seeds = [5, 2 ** 40, 0];
-      const eta = sampler === 'ddim' ? 0.5 : 0;
-      const batch = await pipeline.generateBatch(graphs, { seeds, sampler, eta });
-      for (const [i, graph] of graphs.entries()) {
-        expect(batch[i]).toEqual(await pipeline.generate(graph, { seed: seeds[i], sampler, eta }));
-      }
-    },
-  );
+  it.each(SAMPLERS)('draws with %s in a batch what it draws one by one', async (sampler) => {
+    const graphs = [meadow, tree, withZebra];
+    const seeds = [5, 2 ** 40, 0];
+    const eta = usualEta(sampler) === undefined ? 0 : 0.5;
+    const batch = await pipeline.generateBatch(graphs, { seeds, sampler, eta });
+    for (const [i, graph] of graphs.entries()) {
+      expect(batch[i]).toEqual(await pipeline.generate(graph, { seed: seeds[i], sampler, eta }));
+    }
+  });
+
+  it('draws another picture with each list of sigmas, and each again from its record', async () => {
+    const drawn = new Set<string>();
+    for (const sigmas of SIGMA_LISTS) {
+      const picture = await pipeline.generate(meadow, { seed: 4, sampler: 'unipc', steps: 5, sigmas });
+      drawn.add(picture.pixels.join());
+      expect(picture.record.sigmas).toBe(sigmas);
+      expect(await pipeline.replay(JSON.parse(JSON.stringify(picture.record)) as RequestRecord)).toEqual(picture);
+    }
+    expect(drawn.size).toBe(SIGMA_LISTS.length);
+  });
+
+  it('replays a record from before lists of sigmas as it was', async () => {
+    const picture = await pipeline.generate(meadow, { seed: 4, sampler: 'plms' });
+    const { sigmas, ...older } = picture.record;
+    expect(sigmas).toBe('schedule');
+    expect(await pipeline.replay(older as RequestRecord)).toEqual(picture);
+  });
+
+  it('draws with the usual noise of a sampler unless told otherwise, and writes it down', async () => {
+    const usual = await pipeline.generate(meadow, { sampler: 'euler-ancestral' });
+    expect(usual.record.eta).toBe(1);
+    const none = await pipeline.generate(meadow, { sampler: 'euler-ancestral', eta: 0 });
+    expect(none.record.eta).toBe(0);
+    expect(none.pixels).not.toEqual(usual.pixels);
+    expect(none.pixels).toEqual((await pipeline.generate(meadow, { sampler: 'euler' })).pixels);
+    expect(await pipeline.replay(none.record)).toEqual(none);
+  });
 
   it('draws the picture of a record again, equal to the byte, also after a way through JSON', async () => {
     const picture = await pipeline.generate(meadow, { seed: 3, sampler: 'ddim', eta: 1, steps: 4, guidanceScale: 1.5 });
@@ -79,6 +106,7 @@ describe('a pipeline', () => {
         sampler: 'dpm-solver++2m',
         steps: 3,
         spacing: 'trailing',
+        sigmas: 'schedule',
         guidanceScale: 2,
         eta: 0,
         backend: 'cpu',
@@ -99,7 +127,7 @@ describe('a pipeline', () => {
   it('edits with the noise and settings of the record: the same graph gives the same picture', async () => {
     const picture = await pipeline.generate(meadow, { seed: 9, steps: 2, guidanceScale: 3 });
     expect(await pipeline.edit(picture.record, meadow)).toEqual(picture);
-    const edited = await pipeline.edit(picture.record, withZebra);
+    const edited = await pipeline.edit(picture.record, withZebra, { redraw: 'all' });
     expect(edited).toEqual(await pipeline.generate(withZebra, { seed: 9, steps: 2, guidanceScale: 3 }));
     expect(edited.pixels).not.toEqual(picture.pixels);
   });
@@ -243,12 +271,12 @@ describe('a pipeline', () => {
       [
         'no steps',
         () => pipeline.generate(tree, { steps: 0 }),
-        'steps: expected a whole number from 1, received 0. 20 is usual.',
+        'steps: expected a whole number from 1, received 0. Leave it out for the model’s own.',
       ],
       [
         'half a step',
         () => pipeline.generate(tree, { steps: 2.5 }),
-        'steps: expected a whole number from 1, received 2.5. 20 is usual.',
+        'steps: expected a whole number from 1, received 2.5. Leave it out for the model’s own.',
       ],
       [
         'more steps than the schedule has',
@@ -257,8 +285,9 @@ describe('a pipeline', () => {
       ],
       [
         'an unknown sampler',
-        () => pipeline.generate(tree, { sampler: 'euler' as 'ddim' }),
-        'Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm, plms.',
+        () => pipeline.generate(tree, { sampler: 'dpm++' as 'ddim' }),
+        'Unknown sampler "dpm++", expected one of: dpm-solver++2m, ddim, ddpm, plms, euler, euler-ancestral, heun, dpm2, lms, ' +
+          'dpm-solver++2m-sde, dpm-solver++3m-sde, dpm-solver++2s-ancestral, unipc, deis, lcm.',
       ],
       [
         'a seed below 0',
@@ -278,12 +307,12 @@ describe('a pipeline', () => {
       [
         'guidance that is no number',
         () => pipeline.generate(tree, { guidanceScale: NaN }),
-        'guidanceScale: expected a number from 0, received NaN. 1 is without guidance, 2 is usual.',
+        'guidanceScale: expected a number from 0, received NaN. 1 is without guidance; leave it out for the model’s own.',
       ],
       [
         'eta above 1',
         () => pipeline.generate(tree, { sampler: 'ddim', eta: 2 }),
-        'eta: expected a number from 0 to 1, received 2. 0 is usual.',
+        'eta: expected a number from 0 to 1, received 2. Leave it out for the model’s own.',
       ],
       [
         'eta for a sampler that has none',

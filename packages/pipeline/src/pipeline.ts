@@ -8,21 +8,26 @@ import {
   type Triple,
   type Vocabulary,
 } from '@sgdiff/sg-schema';
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex } from '@noble/hashes/utils.js';
 import * as tf from '@tensorflow/tfjs-core';
 import { version } from '../package.json';
+import { createAttentionSums, pictureMaps, type PictureMaps } from './attention-maps';
 import { drawLatents, type LatentDrawer } from './draw-latents';
-import { RequestError } from './errors';
+import { planEdit, planOf, type EditPlan, type Original } from './edit-picture';
+import { describe, RequestError } from './errors';
 import type { ModelManifest } from './manifest';
 import { parseRecord, type RequestRecord } from './record';
 import { checkSettings, requireSeed, type RequestSettings } from './request-settings';
-import type { SamplerName } from './samplers';
-import { DEFAULT_SPACING, sigmasOf, type SpacingName } from './spacings';
+import { requireSampler, usualEta, type SamplerName } from './samplers';
+import { DEFAULT_SIGMA_LIST, levelsOf, type SigmaListName } from './sigma-lists';
+import { DEFAULT_SPACING, type SpacingName } from './spacings';
 
 export type GenerateOptions = {
   /** Whole number from 0; the same seed gives the same picture. Default 0. */
   readonly seed?: number;
   readonly sampler?: SamplerName;
-  /** Steps of the sampler, each one network call (with `plms` the first is two); the model's default unless given. */
+  /** Steps of the sampler, of one or two network calls each (`networkCalls`); the model's default unless given. */
   readonly steps?: number;
   /**
    * Which timesteps the steps visit; the model's default unless given. `published` is the choice of published SGDiff: it
@@ -30,14 +35,24 @@ export type GenerateOptions = {
    * crashed.
    */
   readonly spacing?: SpacingName;
+  /**
+   * The levels of noise the steps visit: `schedule`, the default, those of the timesteps that `spacing` chooses; or a list in its
+   * place, from the schedule's highest level to its lowest.
+   */
+  readonly sigmas?: SigmaListName;
   /** How closely the graph is followed; 1 switches guidance off. */
   readonly guidanceScale?: number;
-  /** Noise of the `ddim` sampler, 0 (none) to 1; the model's default, or 0, unless given. */
+  /**
+   * Noise of `ddim`, of the ancestral samplers and the SDE ones, 0 (none) to 1. Unless given, the model's default or 0 for `ddim`,
+   * and 1 for the others.
+   */
   readonly eta?: number;
   /** Ends the request within one step. */
   readonly signal?: AbortSignal;
   /** Called, and awaited, after each step. */
   readonly onStep?: (step: PictureStep) => void | Promise<void>;
+  /** Whether to tell where in the picture the network looked at what, in `Picture.maps`; the picture is the same. Default false. */
+  readonly maps?: boolean;
 };
 
 export type GenerateBatchOptions = Omit<GenerateOptions, 'seed'> & {
@@ -46,7 +61,23 @@ export type GenerateBatchOptions = Omit<GenerateOptions, 'seed'> & {
 };
 
 /** What a request may say about a picture whose settings come from a record. */
-export type RepeatOptions = Pick<GenerateOptions, 'signal' | 'onStep'>;
+export type RepeatOptions = Pick<GenerateOptions, 'signal' | 'onStep' | 'maps'>;
+
+/** A picture of one's own: RGB bytes, rows from the top, of the model's `imageSize`. */
+export type OwnImage = Pick<Picture, 'width' | 'height' | 'pixels'>;
+
+export type ReplayOptions = RepeatOptions & {
+  /** The picture that was given to `editImage`, for a record with an `image`. */
+  readonly image?: OwnImage;
+};
+
+export type EditOptions = ReplayOptions & {
+  /**
+   * What is drawn anew: `'touched'`, the default, only what the change of the graph touches, in the place where the network looks for it;
+   * `'all'` everything, from the same noise.
+   */
+  readonly redraw?: 'touched' | 'all';
+};
 
 export type PictureStep = {
   /** The step just done, from 0. */
@@ -55,6 +86,8 @@ export type PictureStep = {
   readonly steps: number;
   /** What the pictures look like so far (costs one decoding): as `Picture.pixels`, one per graph. Only until `onStep` is over. */
   preview(): Promise<Uint8Array[]>;
+  /** `Picture.maps` of the steps so far, one per graph. Only with `maps: true`, and until `onStep` is over. */
+  maps(): Promise<PictureMaps[]>;
 };
 
 export type Picture = {
@@ -68,6 +101,8 @@ export type Picture = {
    * as published ones do. `__image__` is the object after the graph's last one.
    */
   readonly withoutToken: readonly Triple[];
+  /** Where the network looked at what, if it was asked for. */
+  readonly maps?: PictureMaps;
   readonly record: RequestRecord;
 };
 
@@ -90,12 +125,26 @@ export type Pipeline = {
   /** Draws several graphs in one batch, each from its own seed: the same pictures as one by one. */
   generateBatch(graphs: readonly SceneGraph[], options?: GenerateBatchOptions): Promise<Picture[]>;
   /**
-   * Draws a changed graph from the noise and settings of an earlier request, so that what the change does not touch tends to
-   * stay. @throws RequestError if that request was drawn with another model.
+   * Changes a picture by its graph: draws the changed graph from the noise and settings of an earlier request, and keeps what the
+   * change does not touch. Objects are known by their ids, else by their words (`graphDifference` of @sgdiff/sg-schema). The record
+   * holds the picture's past: up to 8 edits on top of each other.
+   *
+   * Takes the work of four pictures, and of two more for each edit before, in twice the steps: the first half finds out where to draw.
+   * With `redraw: 'all'`, that of one picture.
+   *
+   * @throws RequestError if that request was drawn with another model, or for one edit too many.
    */
-  edit(record: RequestRecord, graph: SceneGraph, options?: RepeatOptions): Promise<Picture>;
+  edit(record: RequestRecord, graph: SceneGraph, options?: EditOptions): Promise<Picture>;
+  /**
+   * Changes a picture of one's own by its graph, as `edit` does with one that was drawn.
+   *
+   * @param graph What the picture shows: at least what is to change.
+   * @returns The picture, whose unchanged part is as the autoencoder gives it back. To draw it again or edit it, its record needs the
+   *   same `image`. With a change that touches everything it is `changed`, drawn in full.
+   */
+  editImage(image: OwnImage, graph: SceneGraph, changed: SceneGraph, options?: GenerateOptions): Promise<Picture>;
   /** Draws the picture of a record again. @throws RequestError if it was drawn with another model. */
-  replay(record: RequestRecord, options?: RepeatOptions): Promise<Picture>;
+  replay(record: RequestRecord, options?: ReplayOptions): Promise<Picture>;
   /** Refuses further requests and frees the weights, after the requests under way are done. Harmless when repeated. */
   dispose(): void;
 };
@@ -106,12 +155,14 @@ export type PipelineParts = {
   /** SHA-256 of `model.json`. */
   readonly modelHash: string;
   readonly drawer: LatentDrawer;
+  /** Latents in the diffusion's scale of pictures `[B, H, W, 3]` in [-1, 1]. */
+  readonly toLatents: (images: tf.Tensor4D) => tf.Tensor4D;
   /** Bytes of the pictures of latents `[B, h, w, C]` in the diffusion's scale. */
   readonly toPixels: (z: tf.Tensor4D) => Promise<Uint8Array[]>;
   readonly free: () => void;
 };
 
-export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: PipelineParts): Pipeline {
+export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixels, free }: PipelineParts): Pipeline {
   const { imageSize } = manifest;
   const { vocabulary } = drawer;
   const { maxTriples: tokens, overflow } = drawer.encoder.config;
@@ -125,38 +176,72 @@ export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: 
     graphs: readonly SceneGraph[],
     seeds: readonly number[],
     options: GenerateOptions,
+    { regions, edits = [], original }: Partial<EditPlan> = {},
+    stepsBefore = 0,
   ): Promise<Picture[]> {
+    const first = edits.length > 0 ? -1 : 0; // of an edited picture those before it are drawn along
     const settings = checkSettings(withDefaults(options, manifest));
     checkForModel(settings, graphs, drawer);
     seeds.forEach(requireSeed);
-    const withoutToken = triplesWithoutToken(graphs);
+    const withoutToken = triplesWithoutToken(graphs).slice(first);
     const { onStep, signal } = options;
+    const sums = options.maps ? createAttentionSums() : undefined;
+    const readMaps = async (): Promise<PictureMaps[] | undefined> =>
+      (await sums?.read())?.map((means, i) => pictureMaps(means, graphs[i], imageSize)).slice(first);
     const report =
-      onStep && (({ index, steps, x0 }: SamplingStep) => onStep({ index, steps, preview: () => preview(x0) }));
-    const z = await drawLatents(drawer, graphs, {
-      ...settings,
-      seeds,
-      ...(signal ? { signal } : {}),
-      ...(report ? { onStep: report } : {}),
-    });
+      onStep &&
+      (async ({ index, steps, x0 }: SamplingStep) => {
+        let over = false;
+        const stepMaps = async (): Promise<PictureMaps[]> => {
+          if (over) throw new RequestError('maps: expected to be called before onStep is over. Await it there.');
+          const maps = await readMaps();
+          if (!maps) throw new RequestError('maps: expected a request with maps: true, received one without. Set it.');
+          return maps;
+        };
+        try {
+          await onStep({
+            index: stepsBefore + index,
+            steps: stepsBefore + steps,
+            preview: async () => (await preview(x0)).slice(first),
+            maps: stepMaps,
+          });
+        } finally {
+          over = true;
+        }
+      });
+    let z: tf.Tensor4D | undefined;
     try {
-      return (await toPixels(z)).map((pixels, i) => ({
+      z = await drawLatents(drawer, graphs, {
+        ...settings,
+        seeds,
+        ...(signal ? { signal } : {}),
+        ...(report ? { onStep: report } : {}),
+        ...(regions ? { regions } : {}),
+        ...(original ? { known: original.z } : {}),
+        ...(sums ? { onAttention: (attention) => sums.add(attention) } : {}),
+      });
+      const maps = await readMaps();
+      return (await toPixels(z)).slice(first).map((pixels, i) => ({
         width: imageSize,
         height: imageSize,
         pixels,
         withoutToken: withoutToken[i],
+        ...(maps ? { maps: maps[i] } : {}),
         record: {
           format: 1,
-          graph: graphs[i],
+          graph: graphs.slice(first)[i],
           model: { name: manifest.name, sha256: modelHash },
           seed: seeds[i],
           ...settings,
+          ...(original ? { image: original.sha256 } : {}),
+          ...(edits.length > 0 ? { edits } : {}),
           backend: tf.getBackend(),
           versions: { '@sgdiff/pipeline': version, '@tensorflow/tfjs-core': tf.version_core },
         },
       }));
     } finally {
-      z.dispose();
+      z?.dispose();
+      sums?.dispose();
     }
   }
 
@@ -189,16 +274,113 @@ export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: 
       return picture;
     });
 
-  const edit: Pipeline['edit'] = (record, graph, options = {}) =>
+  /** The record, checked and of this model, and what of it goes into another request. */
+  function settingsOf(value: RequestRecord): { readonly record: RequestRecord; readonly settings: GenerateOptions } {
+    const record = parseRecord(value);
+    const { seed, sampler, steps, spacing, sigmas, guidanceScale, eta, model } = record;
+    if (model.sha256 !== modelHash) {
+      throw new RequestError(
+        `The picture was drawn with model "${model.name}" (${model.sha256.slice(0, 12)}…), this is "${manifest.name}" ` +
+          `(${modelHash.slice(0, 12)}…). Load that model, or draw the graph anew with generate.`,
+      );
+    }
+    return { record, settings: { seed, sampler, steps, spacing, sigmas, guidanceScale, eta } };
+  }
+
+  async function drawPlan(plan: EditPlan, options: GenerateOptions, stepsBefore?: number): Promise<Picture> {
+    const graphs = parseSceneGraphs(plan.graphs, graphRules);
+    const seeds = graphs.map(() => options.seed!);
+    return (await draw(graphs, seeds, options, plan, stepsBefore)).at(-1)!;
+  }
+
+  /** Finds out where to draw, and draws. */
+  async function drawEdit(
+    record: Pick<RequestRecord, 'graph' | 'edits'>,
+    graph: SceneGraph,
+    options: GenerateOptions,
+    original?: Original,
+  ): Promise<Picture> {
+    const settings = checkSettings(withDefaults(options, manifest));
+    const [before, after] = parseSceneGraphs([record.graph, graph], graphRules);
+    const seed = requireSeed(options.seed);
+    checkForModel(settings, [before, after], drawer);
+    const { onStep, signal } = options;
+    let stepsBefore = 0;
+    const search = {
+      ...settings,
+      seed,
+      ...(signal ? { signal } : {}),
+      async onStep({ index, steps, x0 }: SamplingStep): Promise<void> {
+        stepsBefore = steps;
+        await onStep?.({
+          index,
+          steps: 2 * steps,
+          preview: async () => (await preview(x0)).slice(-1),
+          maps: () =>
+            Promise.reject(
+              new RequestError(
+                'maps: expected a call in the second half of the steps of an edit, received one while it is searched where to draw. Wait for it.',
+              ),
+            ),
+        });
+      },
+    };
+    const plan = await planEdit(drawer, { ...record, graph: before }, after, search, original);
+    return drawPlan(plan, options, stepsBefore);
+  }
+
+  /** Calls back with the picture of one's own that a record is made of, if it is. */
+  async function withOriginal<T>(
+    image: OwnImage | undefined,
+    expected: string | undefined,
+    work: (original?: Original) => Promise<T>,
+  ): Promise<T> {
+    if (image === undefined) {
+      if (expected === undefined) return work();
+      throw new RequestError(
+        'image: expected the picture that was given to editImage, which this record needs, received none.',
+      );
+    }
+    const { width, height, pixels } = image;
+    if (width !== imageSize || height !== imageSize || pixels.length !== imageSize * imageSize * 3) {
+      throw new RequestError(
+        `image: expected ${imageSize} × ${imageSize} pixels of 3 bytes, as this model draws, received ${width} × ${height} and ` +
+          `${pixels.length} bytes. Crop and scale it.`,
+      );
+    }
+    const hash = bytesToHex(sha256(pixels));
+    if (expected !== undefined && expected !== hash) {
+      throw new RequestError(
+        `image: expected the picture with SHA-256 ${expected.slice(0, 12)}… that was given to editImage, received another, ` +
+          `${hash.slice(0, 12)}….`,
+      );
+    }
+    const z = tf.tidy(() =>
+      toLatents(
+        tf.tensor4d(
+          Float32Array.from(pixels, (byte) => byte / 127.5 - 1),
+          [1, imageSize, imageSize, 3],
+        ),
+      ),
+    );
+    try {
+      return await work({ z, sha256: hash });
+    } finally {
+      z.dispose();
+    }
+  }
+
+  const edit: Pipeline['edit'] = (value, graph, { redraw = 'touched', image, ...options } = {}) =>
     request(async () => {
-      const { seed, sampler, steps, spacing, guidanceScale, eta, model } = parseRecord(record);
-      if (model.sha256 !== modelHash) {
-        throw new RequestError(
-          `The picture was drawn with model "${model.name}" (${model.sha256.slice(0, 12)}…), this is "${manifest.name}" ` +
-            `(${modelHash.slice(0, 12)}…). Load that model, or draw the graph anew with generate.`,
-        );
+      const { record, settings } = settingsOf(value);
+      if (redraw !== 'touched' && redraw !== 'all') {
+        throw new RequestError(`redraw: expected "touched" or "all", received ${describe(redraw)}.`);
       }
-      return generate(graph, { ...options, seed, sampler, steps, spacing, guidanceScale, eta });
+      if (redraw === 'all') return generate(graph, { ...options, ...settings });
+      const needed = record.image === undefined ? undefined : image;
+      return withOriginal(needed, record.image, (original) =>
+        drawEdit(record, graph, { ...options, ...settings }, original),
+      );
     });
 
   return {
@@ -217,7 +399,18 @@ export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: 
         return draw(checked, seeds, options);
       }),
     edit,
-    replay: (record, options) => request(async () => edit(record, parseRecord(record).graph, options)),
+    editImage: (image, graph, changed, options = {}) =>
+      request(() =>
+        withOriginal(image, undefined, (original) => drawEdit({ graph }, changed, { seed: 0, ...options }, original)),
+      ),
+    replay: (value, { image, ...options } = {}) =>
+      request(async () => {
+        const { record, settings } = settingsOf(value);
+        const needed = record.image === undefined ? undefined : image;
+        return withOriginal(needed, record.image, (original) =>
+          drawPlan(planOf(record, drawer, original), { ...options, ...settings }),
+        );
+      }),
     dispose() {
       if (disposed) return;
       disposed = true;
@@ -228,22 +421,24 @@ export function createPipeline({ manifest, modelHash, drawer, toPixels, free }: 
 
 /** The settings of a request: its own, else the model's. The model's eta is for `ddim` and for no other sampler. */
 function withDefaults(
-  { sampler, steps, spacing, guidanceScale, eta }: GenerateOptions,
+  { sampler, steps, spacing, sigmas, guidanceScale, eta }: GenerateOptions,
   { defaults }: ModelManifest,
 ): Record<keyof RequestSettings, unknown> {
-  const chosen = sampler ?? defaults.sampler;
+  const chosen = requireSampler(sampler ?? defaults.sampler);
+  const list = sigmas ?? DEFAULT_SIGMA_LIST;
   return {
     sampler: chosen,
     steps: steps ?? defaults.steps,
-    spacing: spacing ?? defaults.spacing ?? DEFAULT_SPACING,
+    spacing: spacing ?? (list === DEFAULT_SIGMA_LIST ? defaults.spacing : undefined) ?? DEFAULT_SPACING,
+    sigmas: list,
     guidanceScale: guidanceScale ?? defaults.guidanceScale,
-    eta: eta ?? (chosen === 'ddim' ? defaults.eta : undefined) ?? 0,
+    eta: eta ?? (chosen === 'ddim' ? defaults.eta : undefined) ?? usualEta(chosen) ?? 0,
   };
 }
 
 /** @throws RequestError for settings that this model cannot use. */
 function checkForModel(
-  { steps, spacing, guidanceScale }: RequestSettings,
+  { steps, spacing, sigmas, guidanceScale }: RequestSettings,
   graphs: readonly SceneGraph[],
   { schedule, unet }: LatentDrawer,
 ): void {
@@ -253,11 +448,12 @@ function checkForModel(
     );
   }
   try {
-    sigmasOf(schedule, spacing, steps);
+    levelsOf(schedule, sigmas, spacing, steps);
   } catch (cause) {
     if (!(cause instanceof SamplerError)) throw cause;
     const message = cause.message.slice(cause.message.indexOf(': ') + 2); // without the name of the function
-    throw new RequestError(`steps, with spacing "${spacing}": ${message}`, { cause });
+    const chosen = sigmas === DEFAULT_SIGMA_LIST ? `spacing "${spacing}"` : `sigmas "${sigmas}"`;
+    throw new RequestError(`steps, with ${chosen}: ${message}`, { cause });
   }
   if (guidanceScale !== 1 && !unet.config.nullToken) {
     throw new RequestError(

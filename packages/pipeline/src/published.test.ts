@@ -155,7 +155,7 @@ describe('a pipeline of a published model', () => {
       const pictures = await pipeline.generateBatch([tree, tree, tree], { spacing });
       const record = parseRecord(JSON.parse(JSON.stringify(pictures[1].record)));
       expect(await pipeline.replay(record)).toEqual(pictures[1]);
-      expect(await pipeline.edit(record, tree)).toEqual(pictures[1]);
+      expect(await pipeline.edit(record, tree, { redraw: 'all' })).toEqual(pictures[1]);
       seen.add(pictures.map(({ pixels }) => pixels.join()).join());
     }
     expect(seen.size).toBe(4);

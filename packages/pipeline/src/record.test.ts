@@ -9,6 +9,7 @@ const record: RequestRecord = {
   sampler: 'ddim',
   steps: 20,
   spacing: 'leading',
+  sigmas: 'schedule',
   guidanceScale: 2,
   eta: 0.5,
   backend: 'wasm',
@@ -20,10 +21,11 @@ describe('parseRecord', () => {
     expect(parseRecord(JSON.parse(JSON.stringify({ ...record, note: 'mine' })))).toEqual(record);
   });
 
-  it('takes a record from before there was a choice of spacing for one with the spacing of then', () => {
-    const { spacing, ...older } = record;
-    expect(parseRecord(older)).toEqual({ ...record, spacing: 'trailing' });
-    expect(spacing).toBe('leading');
+  it('takes a record from before there was a choice of spacing or sigmas for one with those of then', () => {
+    const { spacing, sigmas, ...older } = record;
+    expect(parseRecord(older)).toEqual({ ...record, spacing: 'trailing', sigmas: 'schedule' });
+    expect(parseRecord({ ...older, spacing })).toEqual(record);
+    expect([spacing, sigmas]).toEqual(['leading', 'schedule']);
   });
 
   const REMEDY = 'Take the record that @sgdiff/pipeline gave with the picture.';
@@ -58,12 +60,13 @@ describe('parseRecord', () => {
     [
       'no steps',
       { ...record, steps: 0 },
-      'Request record: steps: expected a whole number from 1, received 0. 20 is usual.',
+      'Request record: steps: expected a whole number from 1, received 0. Leave it out for the model’s own.',
     ],
     [
       'an unknown sampler',
-      { ...record, sampler: 'euler' },
-      'Request record: Unknown sampler "euler", expected one of: dpm-solver++2m, ddim, ddpm, plms.',
+      { ...record, sampler: 'dpm++' },
+      'Request record: Unknown sampler "dpm++", expected one of: dpm-solver++2m, ddim, ddpm, plms, euler, euler-ancestral, heun, dpm2, lms, ' +
+        'dpm-solver++2m-sde, dpm-solver++3m-sde, dpm-solver++2s-ancestral, unipc, deis, lcm.',
     ],
     [
       'an unknown spacing',
@@ -71,9 +74,19 @@ describe('parseRecord', () => {
       'Request record: Unknown spacing "karras", expected one of: trailing, leading, linspace, published.',
     ],
     [
+      'an unknown list of sigmas',
+      { ...record, sigmas: 'leading' },
+      'Request record: Unknown sigma list "leading", expected one of: schedule, karras, exponential, beta.',
+    ],
+    [
+      'a list of sigmas beside a spacing',
+      { ...record, sigmas: 'karras' },
+      'Request record: spacing: expected "trailing" with sigmas "karras", which stand in its place, received "leading". Leave one of them out.',
+    ],
+    [
       'guidance from JSON that could not hold it',
       { ...record, guidanceScale: null },
-      'Request record: guidanceScale: expected a number from 0, received null. 1 is without guidance, 2 is usual.',
+      'Request record: guidanceScale: expected a number from 0, received null. 1 is without guidance; leave it out for the model’s own.',
     ],
   ])('refuses %s', (_, value, message) => {
     expect(() => parseRecord(value)).toThrow(expect.objectContaining({ name: 'RequestError', message }));

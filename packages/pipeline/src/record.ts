@@ -2,6 +2,7 @@ import { parseSceneGraph, type SceneGraph } from '@sgdiff/sg-schema';
 import { describe, RequestError } from './errors';
 import { checkSettings, requireSeed } from './request-settings';
 import type { SamplerName } from './samplers';
+import { DEFAULT_SIGMA_LIST, type SigmaListName } from './sigma-lists';
 import { DEFAULT_SPACING, type SpacingName } from './spacings';
 
 /** All it takes to draw a picture again. Plain JSON. */
@@ -18,16 +19,28 @@ export type RequestRecord = {
   /** As asked: with 'published' spacing the run may have taken more. */
   readonly steps: number;
   readonly spacing: SpacingName;
+  readonly sigmas: SigmaListName;
   readonly guidanceScale: number;
   readonly eta: number;
+  /** Of a picture that was made by editing others: what it was made of, from the first on. Absent where it was drawn in full. */
+  readonly edits?: readonly EditStep[];
+  /** Of a picture that was made of a given one: SHA-256 of its pixels. It is needed to draw this one again. */
+  readonly image?: string;
   /** The picture is equal to the byte on the same backend, and close on others. */
   readonly backend: string;
   readonly versions: Readonly<Record<string, string>>;
 };
 
+/** A picture on the way to an edited one. */
+export type EditStep = {
+  readonly graph: SceneGraph;
+  /** Where the next picture was drawn anew: rows of the latents' cells, a digit from 0, kept, to f, drawn anew, per cell. */
+  readonly region: readonly string[];
+};
+
 /**
  * The record in data read from a picture or a file, checked. Keys that are no part of the format are left out. A record without
- * a spacing is from before there was a choice, and gets the one of then, 'trailing'.
+ * a spacing or a list of sigmas is from before there was a choice, and gets the one of then, 'trailing' and 'schedule'.
  *
  * @throws RequestError if something it needs is missing or of the wrong kind; SceneGraphError for its graph.
  */
@@ -59,14 +72,16 @@ export function parseRecord(value: unknown): RequestRecord {
       `Request record: versions: expected package names to versions, received ${describe(versions)}. ${REMEDY}`,
     );
   }
-  const { sampler, steps, spacing = DEFAULT_SPACING, guidanceScale, eta } = record;
+  const { sampler, steps, spacing = DEFAULT_SPACING, sigmas = DEFAULT_SIGMA_LIST, guidanceScale, eta } = record;
   try {
     return {
       format: 1,
       graph: parseSceneGraph(record['graph']),
       model: { name: model['name'], sha256: model['sha256'] },
       seed: requireSeed(record['seed']),
-      ...checkSettings({ sampler, steps, spacing, guidanceScale, eta }),
+      ...checkSettings({ sampler, steps, spacing, sigmas, guidanceScale, eta }),
+      ...(record['image'] === undefined ? {} : { image: requireHash(record['image']) }),
+      ...(record['edits'] === undefined ? {} : { edits: parseEdits(record['edits']) }),
       backend,
       versions,
     };
@@ -74,6 +89,25 @@ export function parseRecord(value: unknown): RequestRecord {
     if (!(cause instanceof RequestError)) throw cause;
     throw new RequestError(`Request record: ${cause.message}`, { cause });
   }
+}
+
+function requireHash(value: unknown): string {
+  if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value;
+  throw new RequestError(`image: expected a SHA-256 of 64 digits, received ${describe(value)}.`);
+}
+
+function parseEdits(value: unknown): EditStep[] {
+  if (!Array.isArray(value)) throw new RequestError(`edits: expected a list, received ${describe(value)}.`);
+  return value.map((edit: unknown, i) => {
+    const region = isObject(edit) ? edit['region'] : undefined;
+    const isRow = (row: unknown): row is string => typeof row === 'string' && /^[0-9a-f]+$/.test(row);
+    if (!isObject(edit) || !Array.isArray(region) || !region.every(isRow)) {
+      throw new RequestError(
+        `edits[${i}]: expected an object with graph and region, a list of rows of digits from 0 to f, received ${describe(edit)}.`,
+      );
+    }
+    return { graph: parseSceneGraph(edit['graph']), region };
+  });
 }
 
 const REMEDY = 'Take the record that @sgdiff/pipeline gave with the picture.';

@@ -1,12 +1,14 @@
 import { describe, RequestError } from './errors';
-import { requireSampler, type SamplerName } from './samplers';
-import { requireSpacing, type SpacingName } from './spacings';
+import { requireSampler, usualEta, type SamplerName } from './samplers';
+import { DEFAULT_SIGMA_LIST, requireSigmaList, type SigmaListName } from './sigma-lists';
+import { DEFAULT_SPACING, requireSpacing, type SpacingName } from './spacings';
 
 /** The settings of a request, defaults filled in. */
 export type RequestSettings = {
   readonly sampler: SamplerName;
   readonly steps: number;
   readonly spacing: SpacingName;
+  readonly sigmas: SigmaListName;
   readonly guidanceScale: number;
   readonly eta: number;
 };
@@ -16,26 +18,33 @@ export function checkSettings({
   sampler,
   steps,
   spacing,
+  sigmas,
   guidanceScale,
   eta,
 }: Readonly<Record<keyof RequestSettings, unknown>>): RequestSettings {
   const name = requireSampler(sampler);
   if (!isWhole(steps, 1))
-    throw new RequestError(`steps: expected a whole number from 1, received ${describe(steps)}. 20 is usual.`);
+    throw new RequestError(`steps: expected a whole number from 1, received ${describe(steps)}. Leave it out for the model’s own.`);
   const timesteps = requireSpacing(spacing);
+  const list = requireSigmaList(sigmas);
+  if (list !== DEFAULT_SIGMA_LIST && timesteps !== DEFAULT_SPACING) {
+    throw new RequestError(
+      `spacing: expected "${DEFAULT_SPACING}" with sigmas "${list}", which stand in its place, received "${timesteps}". Leave one of them out.`,
+    );
+  }
   if (!isWithin(guidanceScale, 0, Infinity)) {
     throw new RequestError(
-      `guidanceScale: expected a number from 0, received ${describe(guidanceScale)}. 1 is without guidance, 2 is usual.`,
+      `guidanceScale: expected a number from 0, received ${describe(guidanceScale)}. 1 is without guidance; leave it out for the model’s own.`,
     );
   }
   if (!isWithin(eta, 0, 1))
-    throw new RequestError(`eta: expected a number from 0 to 1, received ${describe(eta)}. 0 is usual.`);
-  if (eta !== 0 && name !== 'ddim') {
+    throw new RequestError(`eta: expected a number from 0 to 1, received ${describe(eta)}. Leave it out for the model’s own.`);
+  if (eta !== 0 && usualEta(name) === undefined) {
     throw new RequestError(
       `eta: expected 0 with sampler "${name}", received ${eta}. Leave eta out, or take sampler "ddim".`,
     );
   }
-  return { sampler: name, steps, spacing: timesteps, guidanceScale, eta };
+  return { sampler: name, steps, spacing: timesteps, sigmas: list, guidanceScale, eta };
 }
 
 /** @throws RequestError unless it is a whole number from 0 to 2^53 - 1. */

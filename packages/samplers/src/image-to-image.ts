@@ -26,7 +26,7 @@ export type ImageToImageOptions<T extends tf.Tensor> = SampleOptions & {
  *   from noise, and the steps of the part count from 0.
  * @returns The sample, `[B, …]`; at strength 0 a copy of x0. The caller disposes it.
  * @throws SamplerError for bad arguments, or when a step goes wrong; SamplingAbortedError.
- * @see arXiv:2108.01073, algorithm 1, without its mask.
+ * @see arXiv:2108.01073 (SDEdit).
  */
 export async function sampleImageToImage<T extends tf.Tensor>(
   denoiser: Denoiser<T>,

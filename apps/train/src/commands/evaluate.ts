@@ -10,7 +10,7 @@ import {
   type DetectorParams,
 } from '@sgdiff/metrics';
 import { createRng, disposeParams } from '@sgdiff/nn';
-import { loadModelWeights, type ModelSource, type Pipeline, requireSampler } from '@sgdiff/pipeline';
+import { loadModelWeights, type GenerateOptions, type ModelSource, type Pipeline, type RequestRecord, requireSampler } from '@sgdiff/pipeline';
 import { encodeSceneGraphs, initSgEncoder } from '@sgdiff/sg-encoder';
 import { packGraphs, type SceneGraph } from '@sgdiff/sg-schema';
 import * as tf from '@tensorflow/tfjs-core';
@@ -24,7 +24,7 @@ import type { Terminal } from '../terminal';
 import { interruptible } from './generate';
 
 /** What a picture-book model carries for its evaluation, in `parts.evaluation` of model.json. */
-type EvaluationParts = {
+export type EvaluationParts = {
   readonly pretrain: PretrainConfig;
   readonly detector: DetectorConfig;
   readonly thresholds: Readonly<Record<string, number>>;
@@ -32,7 +32,7 @@ type EvaluationParts = {
 };
 
 /** Slack of the relation rule on detected boxes, in picture sides: two pixels at 64 px. */
-const TOLERANCE = 2 / 64;
+export const TOLERANCE = 2 / 64;
 const BATCH = 10;
 const DRAW_BATCH = 4;
 const SHEET = 32;
@@ -64,19 +64,19 @@ export async function evaluateCompliance(
   if (!parts.detector) {
     throw new CliError(`The model "${pipeline.manifest.name}" carries no detector to measure with. Train one ("sgdiff train detector") and export again.`);
   }
-  const { count, split, seed } = options;
+  const { count, split, seed, steps, sampler, guidanceScale } = options;
   if (options.out !== undefined) requireWritableFolder(options.out);
   const samples = await unseenSamples(parts, split, count);
   const graphs = samples.map(({ graph }) => graph);
-  const settings = {
-    sampler: requireSampler(options.sampler ?? pipeline.manifest.defaults.sampler),
-    steps: options.steps ?? pipeline.manifest.defaults.steps,
-    guidanceScale: options.guidanceScale ?? pipeline.manifest.defaults.guidanceScale,
+  const asked: DrawSettings = {
+    ...(sampler === undefined ? {} : { sampler: requireSampler(sampler) }),
+    ...(steps === undefined ? {} : { steps }),
+    ...(guidanceScale === undefined ? {} : { guidanceScale }),
   };
   const params = await loadModelWeights(source, pipeline.manifest, 'detector.safetensors', () => initDetector(parts.detector, createRng(0)));
   try {
     const begun = performance.now();
-    const drawn = await drawAll(pipeline, graphs, seed, settings, terminal);
+    const { drawn, settings } = await drawAll(pipeline, graphs, seed, asked, terminal);
     const report = complianceReport({
       graphs,
       detections: await detectAll(params, parts, drawn.map(({ data }) => data)),
@@ -159,10 +159,10 @@ export async function evaluatePretrain(
   }
 }
 
-function evaluationParts(pipeline: Pipeline): EvaluationParts {
+export function evaluationParts(pipeline: Pipeline): EvaluationParts {
   const evaluation = pipeline.manifest.parts.evaluation as EvaluationParts | undefined;
   if (!evaluation?.pretrain) {
-    throw new CliError(`The model "${pipeline.manifest.name}" carries nothing to evaluate it with on picture-book. Export it with "sgdiff export".`);
+    throw new CliError(`The model "${pipeline.manifest.name}" carries nothing to evaluate it with on picture-book. Only models of "sgdiff export" carry that; an imported one draws, but cannot be measured here.`);
   }
   const words = pictureBookVocabulary().objects;
   if (pipeline.vocabulary.objects.join() !== words.join()) {
@@ -171,38 +171,45 @@ function evaluationParts(pipeline: Pipeline): EvaluationParts {
   return evaluation;
 }
 
-async function unseenSamples(parts: EvaluationParts, split: EvaluationSplit, count: number): Promise<PictureBookSample[]> {
+/** The first scenes of a split, with their true renders. */
+export async function unseenSamples(parts: EvaluationParts, split: EvaluationSplit, count: number): Promise<PictureBookSample[]> {
   const { seed, size } = parts.data;
   const rasterize = await createRasterizer();
   return Array.from({ length: count }, (_, i) => renderScene(sampleScene({ seed, split, index: i }), size, rasterize));
 }
 
+type DrawSettings = Pick<GenerateOptions, 'sampler' | 'steps' | 'guidanceScale'>;
+
+/** Settings that were not asked for are the model's. */
 async function drawAll(
   pipeline: Pipeline,
   graphs: readonly SceneGraph[],
   seed: number,
-  settings: { readonly sampler: ReturnType<typeof requireSampler>; readonly steps: number; readonly guidanceScale: number },
+  asked: DrawSettings,
   terminal: Terminal,
-): Promise<Picture[]> {
+): Promise<{ readonly drawn: Picture[]; readonly settings: Pick<RequestRecord, 'sampler' | 'steps' | 'spacing' | 'guidanceScale' | 'eta'> }> {
   const progress = terminal.progress('drawing graphs', graphs.length);
-  const pictures: Picture[] = [];
+  const drawn: Picture[] = [];
+  const records: RequestRecord[] = [];
   try {
     await interruptible(async (signal) => {
       for (let first = 0; first < graphs.length; first += DRAW_BATCH) {
         const some = graphs.slice(first, first + DRAW_BATCH);
         const seeds = some.map((_, i) => seed + first + i);
-        const batch = await pipeline.generateBatch(some, { ...settings, seeds, signal });
-        pictures.push(...batch.map(({ width, height, pixels }) => ({ width, height, data: pixels })));
-        progress.update(pictures.length);
+        const batch = await pipeline.generateBatch(some, { ...asked, seeds, signal });
+        drawn.push(...batch.map(({ width, height, pixels }) => ({ width, height, data: pixels })));
+        records.push(...batch.map(({ record }) => record));
+        progress.update(drawn.length);
       }
     });
   } finally {
     progress.stop();
   }
-  return pictures;
+  const { sampler, steps, spacing, guidanceScale, eta } = records[0];
+  return { drawn, settings: { sampler, steps, spacing, guidanceScale, eta } };
 }
 
-async function detectAll(params: DetectorParams, parts: EvaluationParts, images: readonly Uint8Array[]): Promise<Detection[][]> {
+export async function detectAll(params: DetectorParams, parts: EvaluationParts, images: readonly Uint8Array[]): Promise<Detection[][]> {
   const found: Detection[][] = [];
   for (let first = 0; first < images.length; first += BATCH) {
     const tensor = toTensor(images.slice(first, first + BATCH), parts.data.size);
@@ -216,7 +223,7 @@ async function detectAll(params: DetectorParams, parts: EvaluationParts, images:
 }
 
 /** RGB bytes to `[B, S, S, 3]` in [-1, 1]. The caller disposes it. */
-function toTensor(images: readonly Uint8Array[], size: number): tf.Tensor4D {
+export function toTensor(images: readonly Uint8Array[], size: number): tf.Tensor4D {
   const values = new Float32Array(images.length * size * size * 3);
   images.forEach((image, i) => {
     for (let k = 0; k < image.length; k++) values[i * image.length + k] = image[k] / 127.5 - 1;

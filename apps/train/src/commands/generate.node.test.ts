@@ -1,9 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createVocabulary, parseSceneText } from '@sgdiff/sg-schema';
+import { setupBackend } from '@sgdiff/test-kit';
 import { describe, expect, it } from 'vitest';
 import { CliError } from '../errors';
+import { runCommand } from '../testing/run-command';
 import { temporaryFolder } from '../testing/temporary-folder';
+import { writeTinyModel } from '../testing/tiny-model';
 import { pictureNames, readGraphs, requireNotOverwritten } from './generate';
 
 const folder = temporaryFolder();
@@ -69,4 +72,27 @@ describe('names of pictures', () => {
     writeFileSync(record, JSON.stringify(ofThisCommand));
     expect(() => requireNotOverwritten([picture])).not.toThrow();
   });
+});
+
+describe('a graph of more triples than the model has tokens', () => {
+  it('is drawn, edited and drawn again, and each time it is said which triples got none', async () => {
+    await setupBackend('cpu');
+    await writeTinyModel(join(folder, 'model'), { maxTriples: 3, overflow: 'first' });
+    const model = ['--model', 'model', '--backend', 'cpu'];
+    const said = async (...args: string[]): Promise<string[]> => {
+      const { code, stderr } = await runCommand(folder, [...args, ...model]);
+      expect(code).toBe(0);
+      return stderr.split('\n').filter((line) => line.includes('got no token'));
+    };
+    const told = (names: string): string[] => [
+      `${names.split(', ').length} of the graph's triples got no token, since the model takes only so many, and can be told from the rest of the graph alone: ${names}.`,
+    ];
+    const first = told('grass __in_image__ __image__');
+    expect(await said('generate', 'sheep standing on grass; sheep', '--out', 'drawn')).toEqual([]);
+    expect(await said('generate', 'sheep standing on grass; grass behind sheep', '--out', 'drawn')).toEqual(first);
+    expect(await said('generate', 'drawn/picture.png', '--replay', '--out', 'drawn')).toEqual(first);
+    expect(await said('edit', 'drawn/picture.png', '--change', '+ tree', '--out', 'drawn/edit.png')).toEqual(
+      told('grass __in_image__ __image__, tree __in_image__ __image__'),
+    );
+  }, 120_000);
 });

@@ -1,12 +1,14 @@
 import { basename, extname, join } from 'node:path';
-import { parseRecord, RequestError, requireSampler, requireSpacing, type GenerateOptions, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
+import { parseRecord, RequestError, requireSampler, requireSigmaList, requireSpacing, type GenerateOptions, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
 import { IMAGE_OBJECT, parseSceneGraphs, parseSceneText, SceneGraphError, sceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
 import { readFileSync, existsSync, statSync } from 'node:fs';
 import type { BackendChoice } from '../backend';
 import { CliError } from '../errors';
 import { messageOf, readUserText, requireWritableFolder, writeFileAtomic } from '../files';
 import { encodePicture, readRecord, tile } from '../png';
+import { stoppable } from '../stop-signals';
 import type { Terminal } from '../terminal';
+import { writeMaps, type MapsSheet } from './maps';
 
 export type DrawOptions = {
   readonly seed?: number;
@@ -15,12 +17,15 @@ export type DrawOptions = {
   readonly guidanceScale?: number;
   readonly eta?: number;
   readonly spacing?: string;
+  readonly sigmas?: string;
   readonly out: string;
   /** Also writes all pictures side by side under this name. */
   readonly strip?: string;
+  /** Also writes where the network looked, to `<name>-maps.png`. */
+  readonly maps?: boolean;
 };
 
-export type DrawnPicture = { readonly path: string; readonly seed: number; readonly seconds: number };
+export type DrawnPicture = { readonly path: string; readonly seed: number; readonly seconds: number; readonly maps?: MapsSheet };
 
 /** Reads graphs from a JSON file (one or a list, sg2im's form), or from text like `sheep standing on grass; tree behind sheep`. */
 export function readGraphs(input: string, path: string, vocabulary: Vocabulary, maxTriples: number): readonly SceneGraph[] {
@@ -78,7 +83,7 @@ export async function drawGraphs(
   options: DrawOptions,
   terminal: Terminal,
 ): Promise<{ images: DrawnPicture[]; strip?: string }> {
-  const { seed = 0, steps, sampler, guidanceScale, eta, spacing } = options;
+  const { seed = 0, steps, sampler, guidanceScale, eta, spacing, sigmas } = options;
   const settings: GenerateOptions = {
     seed,
     ...(steps === undefined ? {} : { steps }),
@@ -86,6 +91,8 @@ export async function drawGraphs(
     ...(guidanceScale === undefined ? {} : { guidanceScale }),
     ...(eta === undefined ? {} : { eta }),
     ...(spacing === undefined ? {} : { spacing: requireSpacing(spacing) }),
+    ...(options.maps ? { maps: true } : {}),
+    ...(sigmas === undefined ? {} : { sigmas: requireSigmaList(sigmas) }),
   };
   requireWritableFolder(options.out);
   const perPicture = steps ?? pipeline.manifest.defaults.steps;
@@ -105,7 +112,7 @@ export async function drawGraphs(
         const seconds = (performance.now() - begun) / 1000;
         pictures.push(picture);
         noteWithoutToken(graph, picture, terminal);
-        images.push({ path: writePicture(join(options.out, `${names[i]}.png`), picture), seed, seconds });
+        images.push({ ...writePictureAndMaps(join(options.out, `${names[i]}.png`), picture), seed, seconds });
       }
     });
   } finally {
@@ -123,8 +130,8 @@ export function noteWithoutToken(graph: SceneGraph, { withoutToken }: Picture, t
   if (withoutToken.length === 0) return;
   const named = withoutToken.map(([subject, predicate, object]) => `${graph.objects[subject]} ${predicate} ${graph.objects[object] ?? IMAGE_OBJECT}`);
   terminal.note(
-    `${withoutToken.length} of the graph's triples have no token of their own, since the model takes only so many; they count in the ` +
-      `rest of the graph alone: ${named.join(', ')}.`,
+    `${named.length} of the graph's triples got no token, since the model takes only so many, and can be told from the rest of the ` +
+      `graph alone: ${named.join(', ')}.`,
   );
 }
 
@@ -133,6 +140,11 @@ export function writePicture(path: string, { width, height, pixels, record }: Pi
   writeFileAtomic(path, encodePicture({ width, height, data: pixels }, record));
   writeFileAtomic(recordPath(path), `${JSON.stringify(record, null, 2)}\n`);
   return path;
+}
+
+/** As `writePicture`, and where there are maps, a sheet of them beside it. */
+export function writePictureAndMaps(path: string, picture: Picture): Pick<DrawnPicture, 'path' | 'maps'> {
+  return { path: writePicture(path, picture), ...(picture.maps ? { maps: writeMaps(path, picture) } : {}) };
 }
 
 /** The request record of a picture made by this command, from the PNG or the JSON beside it. */
@@ -160,19 +172,16 @@ export function pictureNames(input: string, count: number): string[] {
   return count === 1 ? [base] : Array.from({ length: count }, (_, i) => `${base}-${i}`);
 }
 
-/** Runs work that Ctrl-C ends cleanly. */
-export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  const stop = (): void => controller.abort();
-  process.once('SIGINT', stop);
-  try {
-    return await work(controller.signal);
-  } catch (error) {
-    if (controller.signal.aborted) throw new CliError('Stopped. Pictures that were finished are kept.', { exitCode: 130, cause: error });
-    throw error;
-  } finally {
-    process.off('SIGINT', stop);
-  }
+/** Draws what Ctrl-C ends cleanly. */
+export function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  return stoppable(async (signal) => {
+    try {
+      return await work(signal);
+    } catch (error) {
+      if (signal.aborted) throw new CliError('Stopped. Pictures that were finished are kept.', { exitCode: 130, cause: error });
+      throw error;
+    }
+  });
 }
 
 /** What `generate`, `edit` and `demo` tell when done. */
@@ -183,7 +192,10 @@ export function reportDrawing(
   seconds: number,
   terminal: Terminal,
 ): void {
-  drawn.images.forEach(({ path, seconds: each }, i) => terminal.say(`${path}  ${each.toFixed(2)} s  ${sceneText(graphs[i])}`));
+  drawn.images.forEach(({ path, seconds: each, maps }, i) => {
+    terminal.say(`${path}  ${each.toFixed(2)} s  ${sceneText(graphs[i])}`);
+    if (maps) terminal.say(`${maps.path}  where the network looked at what`);
+  });
   if (drawn.strip) terminal.say(`${drawn.strip}  all side by side`);
   const mean = drawn.images.reduce((sum, image) => sum + image.seconds, 0) / Math.max(1, drawn.images.length);
   const peakBytes = process.resourceUsage().maxRSS * 1024;

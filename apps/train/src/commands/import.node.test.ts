@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeSafetensors, encodeSafetensors, fromLayout, shapeInLayout, toFloat16, type TensorEntry, type TensorSource } from '@sgdiff/nn';
 import { loadPipeline, type ModelManifest } from '@sgdiff/pipeline';
@@ -40,6 +40,23 @@ function expectedHalves({ path, shape, source }: TensorEntry & { readonly source
   const values = seededUniform(source.name, count, bound);
   expect(count, path).toBeGreaterThan(0);
   return toFloat16(fromLayout(isNorm ? values.map((value) => 1 + value) : values, shape, source.layout));
+}
+
+/** What the checkpoint holds, to be written as safetensors. */
+async function checkpointTensors(): Promise<Parameters<typeof encodeSafetensors>[0]> {
+  const file = await openWeights(checkpoint);
+  try {
+    return Object.fromEntries(
+      await Promise.all(
+        [...file.tensors].map(async ([name, { dtype, shape }]) => {
+          const { buffer } = await file.read(name);
+          return [name, dtype === 'I32' ? { dtype, shape, data: new Int32Array(buffer) } : { dtype: 'F32' as const, shape, data: new Float32Array(buffer) }] as const;
+        }),
+      ),
+    );
+  } finally {
+    await file.close();
+  }
 }
 
 beforeAll(() => {
@@ -112,17 +129,7 @@ describe('import of a whole checkpoint', () => {
   });
 
   it('takes safetensors as well, by what the file holds and not by its name', async () => {
-    const file = await openWeights(checkpoint);
-    const tensors: Parameters<typeof encodeSafetensors>[0] = Object.fromEntries(
-      await Promise.all(
-        [...file.tensors].map(async ([name, { dtype, shape }]) => {
-          const { buffer } = await file.read(name);
-          return [name, dtype === 'I32' ? { dtype, shape, data: new Int32Array(buffer) } : { dtype: 'F32' as const, shape, data: new Float32Array(buffer) }] as const;
-        }),
-      ),
-    );
-    await file.close();
-    writeFileSync(at('weights.bin'), encodeSafetensors(tensors));
+    writeFileSync(at('weights.bin'), encodeSafetensors(await checkpointTensors()));
     const result = await importTiny({ out: at('from-safetensors') }, {}, [at('weights.bin')]);
     const other = await importTiny({ out: at('from-torch') });
     expect(result.parts).toEqual(other.parts);
@@ -227,6 +234,28 @@ describe('an import that fails leaves nothing', () => {
     );
   });
 
+  it('when the disk turns out to be full as the last bytes go to it', async () => {
+    const append: ImportSetting['append'] = async (file, bytes) => {
+      await file.write(bytes);
+      file.sync = () => Promise.reject(Object.assign(new Error('ENOSPC: no space left on device, fsync'), { code: 'ENOSPC', syscall: 'fsync' }));
+    };
+    expect(await fails(importTiny({ out }, { append }))).toMatch(/: the disk is full; expected 1 MB of free space\. Nothing was kept\. /);
+  });
+
+  it('when the target is taken meanwhile, and that stays as it is', async () => {
+    const taken = at('taken-meanwhile');
+    const append: ImportSetting['append'] = async (file, bytes) => {
+      await file.write(bytes);
+      mkdirSync(taken, { recursive: true });
+      writeFileSync(join(taken, 'note'), 'of somebody else');
+    };
+    expect(await fails(importTiny({ out: taken }, { append }))).toMatch(
+      new RegExp(`^Could not write ${taken}: .*not empty.* Nothing was kept\\. Choose another folder with --out\\.$`),
+    );
+    expect(readdirSync(taken)).toEqual(['note']);
+    before.push('taken-meanwhile');
+  });
+
   it.each(['SIGINT', 'SIGTERM'] as const)('when %s comes', async (signal) => {
     let writes = 0;
     const append: ImportSetting['append'] = async (file, bytes) => {
@@ -252,15 +281,26 @@ describe('an import that fails leaves nothing', () => {
     await expect(importTiny({ kind: 'sip', out }, {}, [at('cut.safetensors')])).rejects.toMatchObject({ name: 'CheckpointError' });
   });
 
-  it('when a weight is no number', async () => {
+  it('when a weight of safetensors is no number', async () => {
+    const name = 'cond_stage_model.graph_projection.bias';
+    const tensors = await checkpointTensors();
+    (tensors[name]!.data as Float32Array)[2] = NaN;
+    writeFileSync(at('nan.safetensors'), encodeSafetensors(tensors));
+    const failing = importTiny({ out }, {}, [at('nan.safetensors')]);
+    await expect(failing).rejects.toMatchObject({ name: 'ImportError', details: { code: 'not_finite' } });
+    expect(await fails(failing)).toContain(`nan.safetensors: "${name}" (here "projection.bias") holds NaN at 2, expected finite numbers. `);
+  });
+
+  it('when a weight of a checkpoint is no number', async () => {
     const bytes = tinyCheckpoint();
     const value = seededUniform('cond_stage_model.graph_projection.bias', 4, 0.1);
     const place = Buffer.from(bytes).indexOf(Buffer.from(value.buffer));
     expect(place).toBeGreaterThan(0);
     new DataView(bytes.buffer, bytes.byteOffset).setFloat32(place, NaN, true);
     writeFileSync(at('nan.ckpt'), bytes);
-    // The archive has a checksum of every tensor, which says so first.
-    expect(await fails(importTiny({ out }, {}, [at('nan.ckpt')]))).toMatch(/cond_stage_model\.graph_projection\.bias/);
+    const failing = importTiny({ out }, {}, [at('nan.ckpt')]);
+    await expect(failing).rejects.toMatchObject({ name: 'ImportError', details: { code: 'not_finite' } });
+    expect(await fails(failing)).toContain('"cond_stage_model.graph_projection.bias" (here "projection.bias") holds NaN at 0,');
   });
 
   it('when it is another kind of file, or of other sizes', async () => {
@@ -299,6 +339,19 @@ describe('an import that fails leaves nothing', () => {
     expect(await fails(importTiny({ out: at('vocab.json') }))).toMatch(/vocab\.json is a file\. Choose another folder\.$/);
   });
 
+  it('when the target is a link to a file, to a full folder or to nothing, before any work', async () => {
+    const link = at('link.json'); // passes for a file of the test
+    const linked = async (target: string): Promise<string> => {
+      rmSync(link, { force: true });
+      symlinkSync(target, link);
+      return fails(importModel([at('none.ckpt')], { kind: 'sgdiff', out: link }, silentTerminal()));
+    };
+    expect(await linked(at('vocab.json'))).toBe(`Cannot write to the folder ${link}: ${link} is a file. Choose another folder.`);
+    expect(await linked(at('nowhere'))).toBe(`Cannot write to the folder ${link}: ${link} is a link to nothing. Choose another folder.`);
+    expect(await linked(folder)).toBe(`${link} is not empty. Choose another folder with --out, or remove this one.`);
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+  });
+
   it('when there is no such file', async () => {
     expect(await fails(importTiny({ out }, {}, [at('none.ckpt')]))).toBe(`${at('none.ckpt')} does not exist. Check the path.`);
     expect(await fails(importTiny({ out }, {}, [folder]))).toBe(`${folder} is a folder, expected a file of weights. Name the file in it.`);
@@ -311,14 +364,43 @@ describe('an import that fails leaves nothing', () => {
   });
 });
 
-it('takes an empty folder as target, and clears away what a killed import has left', async () => {
-  mkdirSync(at('empty'));
-  const dead = at('empty.unfinished-4194304'); // above every process id of Linux
-  const alive = at(`empty.unfinished-${process.ppid}`);
-  for (const left of [dead, alive]) mkdirSync(left);
-  await importTiny({ out: at('empty') });
-  expect(existsSync(at('empty/model.json'))).toBe(true);
-  expect([dead, alive].map(existsSync)).toEqual([false, true]);
+describe('a target', () => {
+  it('may be an empty folder, and what a killed import has left beside it is cleared away', async () => {
+    mkdirSync(at('empty'));
+    const dead = at('empty.unfinished-4194304'); // above every process id of Linux
+    const reborn = at(`empty.unfinished-${process.pid}`); // of a process that had the number of this one
+    const alive = at(`empty.unfinished-${process.ppid}`);
+    for (const left of [dead, reborn, alive]) {
+      mkdirSync(left);
+      writeFileSync(join(left, 'encoder.safetensors'), 'the first bytes');
+    }
+    await importTiny({ out: at('empty') });
+    expect(existsSync(at('empty/model.json'))).toBe(true);
+    expect([dead, reborn, alive].map(existsSync)).toEqual([false, false, true]);
+  });
+
+  it.each([
+    ['that is not there', false],
+    ['that is empty', true],
+  ])('%s may have a slash at its end', async (_, there) => {
+    const out = at(`slash-${there}`);
+    if (there) mkdirSync(out);
+    const before = readdirSync(folder);
+    const result = await importTiny({ out: `${out}/` });
+    expect(result.model).toBe(out);
+    expect(readdirSync(out)).toContain('model.json');
+    expect(JSON.parse(readFileSync(join(out, 'model.json'), 'utf8'))).toMatchObject({ name: `slash-${there}` });
+    expect(readdirSync(folder).filter((name) => name !== `slash-${there}`)).toEqual(before.filter((name) => name !== `slash-${there}`));
+  });
+
+  it('may be a link to an empty folder: the model comes to be behind it', async () => {
+    mkdirSync(at('elsewhere/behind'), { recursive: true });
+    symlinkSync(at('elsewhere/behind'), at('link'));
+    await importTiny({ out: at('link') });
+    expect(lstatSync(at('link')).isSymbolicLink()).toBe(true);
+    expect(readdirSync(at('elsewhere'))).toEqual(['behind']);
+    expect(readdirSync(at('elsewhere/behind'))).toContain('model.json');
+  });
 });
 
 describe('the command', () => {
@@ -343,7 +425,12 @@ describe('the command', () => {
       expect(unknown.stderr).toContain("argument 'gan' is invalid. Allowed choices are sgdiff, sip, vq-f8, clip-vit-b32, inception-fid, lpips.");
       const other = await runCommand(folder, ['import', 'tiny.ckpt', '--as', 'sgdiff', '--out', 'x']);
       expect(other.code).toBe(1);
-      expect(other.stderr).toMatch(/^sgdiff: .*tiny\.ckpt does not hold the weights of sgdiff: /);
+      expect(other.stderr).toMatch(/^sgdiff: .*tiny\.ckpt does not hold the weights of sgdiff: .* and \d+ more\. .*\n--verbose lists all names\.\n$/);
+      const all = await runCommand(folder, ['import', 'tiny.ckpt', '--as', 'sgdiff', '--out', 'x', '--json', '--verbose']);
+      expect(all.code).toBe(1);
+      expect(all.stdout).toBe('');
+      const missing = Number(/: (\d+) missing/.exec(other.stderr)?.[1]);
+      expect(all.stderr).toMatch(new RegExp(`\n${missing} missing:\n( {2}\\S+\n){${missing}}(\\d+ unexpected:\n|\\d+ misshapen:\n  ")`));
       expect(existsSync(at('x'))).toBe(false);
     },
     TIMEOUT,

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { openSafetensors, type StateDict } from '@sgdiff/nn';
 import { MODEL_FORMAT, parseManifest, parsePartManifest, type ModelFile, type ModelManifest, type PartManifest } from '@sgdiff/pipeline';
 import {
@@ -20,7 +20,8 @@ import { openTorchFile } from '@sgdiff/torch-file';
 import { fileSource } from '@sgdiff/torch-file/node';
 import { CliError } from '../errors';
 import { messageOf, readUserText } from '../files';
-import { requireFreeTarget, stoppable, writeModelFolder, type StreamedWeights, type WriteOptions } from '../model-folder';
+import { requireFreeTarget, writeModelFolder, type StreamedWeights, type WriteOptions } from '../model-folder';
+import { stoppable } from '../stop-signals';
 import type { Terminal } from '../terminal';
 
 export type ImportCommandOptions = {
@@ -35,6 +36,10 @@ export type ImportCommandOptions = {
   readonly licence?: string;
   /** Take the raw weights of the U-Net instead of their moving average. */
   readonly raw?: boolean;
+  /** Keys that lead to the weights in a PyTorch file, e.g. `model` or `checkpoint.model`. */
+  readonly root?: string;
+  /** Read archives that were saved without checksums. */
+  readonly skipChecksums?: boolean;
 };
 
 /** For tests: other sizes than the published ones, and a disk that fails. */
@@ -68,7 +73,8 @@ export async function importModel(
   terminal: Terminal,
   setting: ImportSetting = {},
 ): Promise<ImportResult> {
-  const { kind, out, raw = false } = options;
+  const { kind, raw = false } = options;
+  const out = resolve(options.out);
   const begun = performance.now();
   const name = options.name ?? basename(out);
   if (name.trim() === '') throw new CliError('--name is empty. Give the model a name.');
@@ -78,7 +84,7 @@ export async function importModel(
     throw new CliError(`--as ${kind}: expected one file, received ${paths.length}. Give the one that holds the weights.`);
   }
   requireFreeTarget(out);
-  const file = await openAll(paths);
+  const file = await openAll(paths, options);
   try {
     const plan = planImport(kind, file.tensors, {
       name: file.name,
@@ -121,14 +127,16 @@ export async function importModel(
 
 type WeightFile = StateDict & { readonly unsupported?: ReadonlyMap<string, string> };
 
+type OpenOptions = Pick<ImportCommandOptions, 'root' | 'skipChecksums'>;
+
 /** Several files as one. */
-async function openAll(paths: readonly string[]): Promise<WeightFile> {
+async function openAll(paths: readonly string[], options: OpenOptions): Promise<WeightFile> {
   const files: WeightFile[] = [];
   const close = async (): Promise<void> => {
     for (const file of files) await file.close();
   };
   try {
-    for (const path of paths) files.push(await openWeights(path));
+    for (const path of paths) files.push(await openWeights(path, options));
     if (files.length === 1) return files[0]!;
     const homes = new Map<string, WeightFile>();
     for (const file of files) {
@@ -156,20 +164,20 @@ async function openAll(paths: readonly string[]): Promise<WeightFile> {
  *
  * @throws CliError if it is not there or is a folder; TorchFileError or CheckpointError if it is no such file.
  */
-export async function openWeights(path: string): Promise<WeightFile> {
+export async function openWeights(path: string, { root, skipChecksums = false }: OpenOptions = {}): Promise<WeightFile> {
   if (!existsSync(path)) throw new CliError(`${path} does not exist. Check the path.`);
   if (statSync(path).isDirectory()) throw new CliError(`${path} is a folder, expected a file of weights. Name the file in it.`);
+  if (statSync(path).size === 0) throw new CliError(`${path} is empty, expected a file of weights. Get it again.`);
   let source: Awaited<ReturnType<typeof fileSource>>;
   try {
     source = await fileSource(path);
-    if (source.size === 0) throw new CliError(`${path} is empty, expected a file of weights. Get it again.`);
   } catch (error) {
-    if (error instanceof CliError) throw error;
     throw new CliError(`Could not open ${path}: ${messageOf(error)}. Is it readable?`, { cause: error });
   }
   // Safetensors begin with the length of a JSON object; PyTorch's archives with "PK", its older files with a pickle.
   const [, , , , , , , high, brace] = await source.read(0, Math.min(9, source.size));
-  return high === 0 && brace === '{'.charCodeAt(0) ? openSafetensors(source) : openTorchFile(source);
+  if (high === 0 && brace === '{'.charCodeAt(0)) return openSafetensors(source);
+  return openTorchFile(source, { checkCrc: !skipChecksums, ...(root === undefined ? {} : { root: root.split('.') }) });
 }
 
 /** The words of a graph encoder: the user's, or the published ones of the same sizes. */

@@ -1,6 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadPipeline } from '@sgdiff/pipeline';
+import { loadPipeline, type ModelManifest } from '@sgdiff/pipeline';
 import { folderSource } from '@sgdiff/pipeline/node';
 import { PRESETS } from '@sgdiff/published-models';
 import { setupBackend } from '@sgdiff/test-kit';
@@ -62,6 +62,24 @@ describe('info', () => {
     expect(total.tensors).toBe(Object.values(parts).reduce((sum, { tensors }) => sum + tensors, 0));
   });
 
+  it('names the file whose config cannot be used, as the loader does', async () => {
+    const path = join(folder, 'tiny', 'model.json');
+    const text = readFileSync(path, 'utf8');
+    const { parts, ...rest } = JSON.parse(text) as ModelManifest;
+    const message = async (manifest: unknown): Promise<unknown> => {
+      writeFileSync(path, JSON.stringify(manifest));
+      return info({ model: join(folder, 'tiny') }, silentTerminal()).catch((error: unknown) => error);
+    };
+    const broken = await message({ ...rest, parts: { ...parts, encoder: { ...parts.encoder, layers: 0 } } });
+    expect(broken).toMatchObject({ name: 'ModelError', code: 'invalid_manifest', cause: { name: 'SgEncoderError' } });
+    expect((broken as Error).message).toMatch(
+      /^.*tiny\/model\.json: parts\.encoder cannot be used: .*layers.* Correct it or get the model folder again\.$/,
+    );
+    const single = await message({ ...rest, part: { kind: 'encoder', config: { ...parts.encoder, layers: 0 } } });
+    expect((single as Error).message).toMatch(/^.*tiny\/model\.json: part\.config cannot be used: .*layers/);
+    writeFileSync(path, text);
+  });
+
   it(
     'says what it expects',
     async () => {
@@ -91,7 +109,7 @@ describe('init', () => {
   it('writes a folder that loads, the same for the same seed', async () => {
     await init('a', 1);
     await init('b', 1);
-    await init('c', 2);
+    await init('c/', 2);
     expect(readdirSync(join(folder, 'a')).sort()).toEqual(['autoencoder.safetensors', 'encoder.safetensors', 'model.json', 'unet.safetensors', 'vocab.json']);
     const weights = (model: string): Buffer[] => ['encoder', 'autoencoder', 'unet'].map((part) => readFileSync(join(folder, model, `${part}.safetensors`)));
     expect(weights('a')).toEqual(weights('b'));

@@ -1,6 +1,7 @@
-import { parseManifest, parsePartManifest } from '@sgdiff/pipeline';
-import { modelPreset, partSummary, partTensors, PRESET_NAMES, sizeOf, type PartConfigs, type PartSize } from '@sgdiff/published-models';
+import { ModelError, parseManifest, parsePartManifest } from '@sgdiff/pipeline';
+import { modelPreset, partSummary, partTensors, PRESET_NAMES, sizeOf, type PartKind, type PartConfigs, type PartSize } from '@sgdiff/published-models';
 import { CliError } from '../errors';
+import { messageOf } from '../files';
 import { modelSource } from '../model';
 import type { Terminal } from '../terminal';
 
@@ -43,11 +44,11 @@ async function modelParts(model: string | undefined): Promise<NamedParts> {
   const where = `${source.name}/model.json`;
   if (isSinglePart(text)) {
     const { name, part } = parsePartManifest(text, where);
-    if (!isKnownPart(part.kind)) throw new CliError(`${where}: the size of the part "${part.kind}" is not known here.`);
-    return { name, parts: { [part.kind]: partSize(part.kind, part.config, where) } };
+    return { name, parts: { [part.kind]: partSize(part.kind, part.config, `${where}: part.config`) } };
   }
-  const manifest = parseManifest(text, where);
-  return { name: manifest.name, parts: partSummary(manifest) };
+  const { name, parts } = parseManifest(text, where);
+  const size = <K extends 'unet' | 'encoder' | 'autoencoder'>(kind: K): PartSize => partSize(kind, parts[kind], `${where}: parts.${kind}`);
+  return { name, parts: { unet: size('unet'), encoder: size('encoder'), autoencoder: size('autoencoder') } };
 }
 
 function isSinglePart(text: string): boolean {
@@ -58,17 +59,16 @@ function isSinglePart(text: string): boolean {
   }
 }
 
-const KNOWN_PARTS = ['encoder', 'autoencoder', 'unet', 'image-encoder', 'inception', 'perceptual'] as const satisfies readonly (keyof PartConfigs)[];
-
-function isKnownPart(kind: string): kind is (typeof KNOWN_PARTS)[number] {
-  return (KNOWN_PARTS as readonly string[]).includes(kind);
-}
-
-function partSize<K extends keyof PartConfigs>(kind: K, config: unknown, where: string): PartSize {
+/** @throws ModelError, as the loader does, for a config that the part's package refuses. */
+function partSize<K extends PartKind>(kind: K, config: unknown, where: string): PartSize {
   try {
     return sizeOf(partTensors(kind, config as PartConfigs[K]));
   } catch (cause) {
-    throw new CliError(`${where}: part.config cannot be used: ${(cause as Error).message}`, { cause });
+    throw new ModelError(`${where} cannot be used: ${messageOf(cause)} Correct it or get the model folder again.`, {
+      code: 'invalid_manifest',
+      file: 'model.json',
+      cause,
+    });
   }
 }
 

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { initUnet } from '@sgdiff/diffusion-unet';
 import { initAutoencoder } from '@sgdiff/latent-autoencoder';
 import { createRng, disposeParams, flattenParams, type ParamTree, type Rng } from '@sgdiff/nn';
@@ -7,7 +8,8 @@ import { initSgEncoder } from '@sgdiff/sg-encoder';
 import { vocabularyToJson } from '@sgdiff/sg-schema';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { CliError } from '../errors';
-import { stoppable, writeModelFolder, type StreamedWeights } from '../model-folder';
+import { writeModelFolder, type StreamedWeights } from '../model-folder';
+import { stoppable } from '../stop-signals';
 import type { Terminal } from '../terminal';
 import { modelText } from './import';
 
@@ -29,7 +31,8 @@ export type InitResult = {
  * @param parts For tests: other sizes than the preset's.
  */
 export async function initModel(options: InitOptions, terminal: Terminal, parts?: ModelParts): Promise<InitResult> {
-  const { seed, out, precision } = options;
+  const { seed, precision } = options;
+  const out = resolve(options.out);
   const preset = modelPreset(options.preset);
   if (!preset) throw new CliError(`Unknown preset "${options.preset}", expected one of: ${PRESET_NAMES.join(', ')}.`);
   const begun = performance.now();

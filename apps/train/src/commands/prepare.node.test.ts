@@ -42,9 +42,11 @@ describe('preparePictureBook', () => {
 
   it('is stopped by Ctrl-C between shards, and nothing of it counts as prepared', async () => {
     const running = prepare({ train: 60 });
-    const interrupting = setInterval(() => process.emit('SIGINT'), 1); // until it listens
+    const listeners = process.listenerCount('SIGINT');
+    while (process.listenerCount('SIGINT') === listeners) await new Promise((resolve) => setImmediate(resolve));
+    process.emit('SIGINT');
     await expect(running).rejects.toThrow(new CliError('Stopped. Whole shards are kept: repeat the command to continue.', { exitCode: 130 }));
-    clearInterval(interrupting);
+    expect(process.listenerCount('SIGINT')).toBe(listeners);
     expect(readdirSync(folder)).toEqual(['unfinished.json']);
     expect(() => openStore(folder, 'train')).toThrow('holds no prepared data');
     await prepare({ train: 2 });

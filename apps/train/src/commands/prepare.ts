@@ -8,7 +8,8 @@ import { CliError } from '../errors';
 import { ensureFolder, requireWritableFolder, writeFileAtomic } from '../files';
 import { encodePicture, tile, type Picture } from '../png';
 import { createRasterizer } from '../rasterizer';
-import { formatDuration, type Terminal } from '../terminal';
+import { stoppable } from '../stop-signals';
+import { formatDuration, type Progress, type Terminal } from '../terminal';
 
 const SHARD_SIZE = 1000;
 /** Stands in for the manifest until the last shard is there, so that the shards of a stopped run are not mixed with others. */
@@ -39,41 +40,10 @@ export async function preparePictureBook(
   const total = SPLITS.reduce((sum, split) => sum + manifest.splits[split], 0);
   const begun = performance.now();
   const progress = terminal.progress('prepare', total);
-  let stopping = false;
-  const stop = (): void => void (stopping = true);
-  process.once('SIGINT', stop);
-  let done = 0;
   try {
-    for (const split of SPLITS) {
-      for (let first = 0; first < manifest.splits[split]; first += SHARD_SIZE) {
-        const base = join(folder, shardName(split, first / SHARD_SIZE));
-        const count = Math.min(SHARD_SIZE, manifest.splits[split] - first);
-        if (!existsSync(`${base}.json`) || !existsSync(`${base}.rgb`)) {
-          const pixels = new Uint8Array(count * config.size * config.size * 3);
-          const samples: StoredSample[] = [];
-          for (let i = 0; i < count; i++) {
-            const index = first + i;
-            const sample = renderScene(sampleScene({ seed: config.seed, split, index }), config.size, rasterize);
-            pixels.set(sample.image, i * config.size * config.size * 3);
-            samples.push({
-              index,
-              graph: sample.graph,
-              objects: sample.objects.map(({ category, box }) => ({ category, box })),
-            });
-            progress.update(done + i + 1, split);
-            if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
-            if (stopping) throw new CliError(`Stopped. Whole shards are kept: repeat the command to continue.`, { exitCode: 130 });
-          }
-          writeFileAtomic(`${base}.rgb`, pixels);
-          writeFileAtomic(`${base}.json`, JSON.stringify(samples));
-        }
-        done += count;
-        progress.update(done, split);
-      }
-    }
+    await stoppable((signal) => drawShards(manifest, folder, rasterize, progress, signal));
   } finally {
     progress.stop();
-    process.off('SIGINT', stop);
   }
   writeFileAtomic(join(folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   rmSync(join(folder, UNFINISHED), { force: true });
@@ -82,6 +52,44 @@ export async function preparePictureBook(
   const seconds = (performance.now() - begun) / 1000;
   terminal.say(`Prepared ${total} pictures of ${config.size} px in ${folder} (${formatDuration(seconds)}). Look at ${contactSheet}`);
   return { folder, splits: manifest.splits, contactSheet, seconds };
+}
+
+/** Draws the shards that are not there yet. */
+async function drawShards(
+  { seed, size, splits }: StoreManifest,
+  folder: string,
+  rasterize: Awaited<ReturnType<typeof createRasterizer>>,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<void> {
+  let done = 0;
+  for (const split of SPLITS) {
+    for (let first = 0; first < splits[split]; first += SHARD_SIZE) {
+      const base = join(folder, shardName(split, first / SHARD_SIZE));
+      const count = Math.min(SHARD_SIZE, splits[split] - first);
+      if (!existsSync(`${base}.json`) || !existsSync(`${base}.rgb`)) {
+        const pixels = new Uint8Array(count * size * size * 3);
+        const samples: StoredSample[] = [];
+        for (let i = 0; i < count; i++) {
+          const index = first + i;
+          const sample = renderScene(sampleScene({ seed, split, index }), size, rasterize);
+          pixels.set(sample.image, i * size * size * 3);
+          samples.push({
+            index,
+            graph: sample.graph,
+            objects: sample.objects.map(({ category, box }) => ({ category, box })),
+          });
+          progress.update(done + i + 1, split);
+          if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
+          if (signal.aborted) throw new CliError(`Stopped. Whole shards are kept: repeat the command to continue.`, { exitCode: 130 });
+        }
+        writeFileAtomic(`${base}.rgb`, pixels);
+        writeFileAtomic(`${base}.json`, JSON.stringify(samples));
+      }
+      done += count;
+      progress.update(done, split);
+    }
+  }
 }
 
 /** 64 samples of the validation split in a grid, and their graphs as text beside it. */

@@ -77,6 +77,13 @@ describe('a config file', () => {
         '  diffusion.optimiser.clipNorm: Too small: expected number to be >0, received 0\n' +
         '  diffusion: Unrecognized key: "step"\n',
     ],
+    [
+      'with means that never change',
+      { diffusion: { optimiser: { beta1: 1, beta2: -0.1 } }, autoencoder: { adversarial: { learningRate: 1e-4, beta2: 1 } } },
+      '  autoencoder.adversarial.beta2: Too big: expected number to be <1, received 1\n' +
+        '  diffusion.optimiser.beta1: Too big: expected number to be <1, received 1\n' +
+        '  diffusion.optimiser.beta2: Too small: expected number to be >=0, received -0.1\n',
+    ],
     ['a list', [1], '  (top): Invalid input: expected object, received array\n'],
     [
       'at odds with itself',

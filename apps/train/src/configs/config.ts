@@ -8,6 +8,8 @@ import { pictureBook } from './picture-book';
 const count = z.int().positive();
 const rate = z.number().positive();
 const share = z.number().min(0).max(1);
+/** Of a mean over steps: with 1 it would never change, and AdamW divide by zero. */
+const decay = z.number().min(0).lt(1);
 
 const optimiser = z.strictObject({
   learningRate: rate,
@@ -15,8 +17,8 @@ const optimiser = z.strictObject({
   decayShare: share,
   finalShare: share,
   weightDecay: z.number().nonnegative(),
-  beta1: share.optional(),
-  beta2: share.optional(),
+  beta1: decay.optional(),
+  beta2: decay.optional(),
   clipNorm: rate,
   emaDecay: share,
 });
@@ -131,8 +133,8 @@ export const pictureBookConfigSchema = z.strictObject({
         layers: count.default(2),
         channels: count.default(64),
         learningRate: rate,
-        beta1: share.default(0.5),
-        beta2: share.default(0.9),
+        beta1: decay.default(0.5),
+        beta2: decay.default(0.9),
       })
       .optional(),
   }),

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeSafetensors } from '@sgdiff/nn';
 import { setupBackend } from '@sgdiff/test-kit';
@@ -93,7 +93,7 @@ describe('the autoencoder with a perceptual distance and a discriminator', () =>
     await train('autoencoder', config, run, options());
     expect(tf.memory().numTensors).toBe(before);
     const record = readStageRecord(run, 'autoencoder');
-    expect(record).toMatchObject({ step: 4, config: { perceptual: { weight: 0.5 }, adversarial, frozen: { perceptual: expect.any(String) as string } } });
+    expect(record).toMatchObject({ step: 4, config: { perceptual: { weight: 0.5 }, adversarial, frozen: { perceptual: { weights: expect.any(String) as string, config: { widths: [4, 4, 4, 4, 4] } } } } });
     const weights = decodeSafetensors(readFileSync(join(run.stage('autoencoder'), 'weights.safetensors'))).tensors;
     expect(new Set(Object.keys(weights).map((name) => name.split('.')[0]))).toEqual(
       new Set(['encoder', 'quantConv', 'quantize', 'postQuantConv', 'decoder']),
@@ -122,10 +122,23 @@ describe('the autoencoder with a perceptual distance and a discriminator', () =>
     await writeTinyLpips(join(root, 'other'), 'other');
     const at = (folder: string, steps: number): PictureBookConfig => withTerms({ adversarial, steps, perceptual: { model: join(root, folder), weight: 0.5 } });
     await expect(train('autoencoder', at('other', 5), runAt('both'), options({ resume: true }))).rejects.toThrow(
-      /was made with another config:\n {2}autoencoder\.frozen\.perceptual: was "[0-9a-f]{64}", is "[0-9a-f]{64}"\nOnly "steps" and "optimiser" may change/,
+      /was made with another config:\n {2}autoencoder\.frozen\.perceptual\.weights: was "[0-9a-f]{64}", is "[0-9a-f]{64}"\nOnly "steps", "optimiser", "adversarial\.learningRate", "adversarial\.beta1" and "adversarial\.beta2" may change/,
     );
     await train('autoencoder', at('moved', 5), runAt('both'), options({ resume: true }));
     expect(readStageRecord(runAt('both'), 'autoencoder').step).toBe(5);
+  });
+
+  it('goes on with another rate of the discriminator, which is said, but not with other sizes of it', async () => {
+    const at = (over: object): PictureBookConfig => withTerms({ perceptual, adversarial: { ...adversarial, ...over }, steps: 6 });
+    await expect(train('autoencoder', at({ channels: 8 }), runAt('both'), options({ resume: true }))).rejects.toThrow(
+      /was made with another config:\n {2}autoencoder\.adversarial\.channels: was 4, is 8\n/,
+    );
+    const terminal = silentTerminal();
+    await train('autoencoder', at({ learningRate: 1e-4, beta1: 0.4, beta2: 0.99 }), runAt('both'), options({ resume: true, terminal }));
+    expect(terminal.lines[0]).toBe(
+      'Other settings than before:\n  autoencoder.steps: was 5, is 6\n  autoencoder.adversarial.learningRate: was 0.001, is 0.0001\n' +
+        '  autoencoder.adversarial.beta1: was 0.5, is 0.4\n  autoencoder.adversarial.beta2: was 0.9, is 0.99',
+    );
   });
 
   it('logs what each term is', async () => {
@@ -159,4 +172,23 @@ it('with a perceptual distance alone the gradients of parts of a batch have the 
   const largest = Math.max(...whole.map(Math.abs));
   expect(halves[0].map((value, i) => (value + halves[1][i]) / 2)).toBeAllClose(whole, { rtol: 0, atol: 1e-4 * largest });
   open.dispose();
+});
+
+describe('a stage that cannot be opened frees what it had opened', () => {
+  const opened = async (config: PictureBookConfig, run: RunFolder, message: RegExp): Promise<void> => {
+    const before = tf.memory().numTensors;
+    await expect(openStage('autoencoder', config, run, silentTerminal())).rejects.toThrow(message);
+    expect(tf.memory().numTensors).toBe(before);
+  };
+
+  it('when a split of the data is not whole', async () => {
+    const torn = join(root, 'torn');
+    cpSync(data, torn, { recursive: true });
+    rmSync(join(torn, 'validation-0000.rgb'));
+    await opened(withTerms({ perceptual }), { ...runAt('torn'), data: torn }, /validation-0000\.rgb is missing/);
+  });
+
+  it('when the batch is larger than the data', async () => {
+    await opened(withTerms({ perceptual, batchSize: 9 }), runAt('large'), /A batch of 9 needs at least as many samples/);
+  });
 });

@@ -12,7 +12,7 @@ import {
 } from '@sgdiff/latent-autoencoder';
 import { firstStageGradients, lpipsTensors, type LpipsConfig, type LpipsParams } from '@sgdiff/latent-autoencoder/train';
 import { createRng, disposeParams } from '@sgdiff/nn';
-import { loadPart, partFile } from '@sgdiff/pipeline';
+import { loadPart } from '@sgdiff/pipeline';
 import * as tf from '@tensorflow/tfjs-core';
 import type { PictureBookConfig } from '../configs/config';
 import { createBatchOrder, readPictures } from '../data/batches';
@@ -22,6 +22,7 @@ import { encodePicture, tile, toPictures } from '../png';
 import { partOf } from '../training/data-parallel';
 import type { Stage } from '../training/loop';
 import { createDiscriminator, type Discriminator } from './discriminator';
+import { partIdentity, type PartIdentity } from './part-identity';
 
 /** Codes that no latent chose for so many steps are moved to where latents are … */
 const RESTART_EVERY = 100;
@@ -32,8 +33,7 @@ const SAMPLES = 8;
 /** A perceptual distance to train with. */
 export type Perceptual = {
   readonly params: LpipsParams;
-  /** SHA-256 of its weights. */
-  readonly hash: string;
+  readonly identity: PartIdentity;
   dispose(): void;
 };
 
@@ -45,7 +45,7 @@ export type Perceptual = {
 export async function openPerceptual({ perceptual }: PictureBookConfig['autoencoder']): Promise<Perceptual | undefined> {
   if (!perceptual) return undefined;
   const { manifest, params } = await loadPart<LpipsParams, LpipsConfig>(modelSource(perceptual.model), 'perceptual', lpipsTensors);
-  return { params, hash: manifest.files[partFile('perceptual')].sha256, dispose: () => disposeParams(params) };
+  return { params, identity: partIdentity(manifest), dispose: () => disposeParams(params) };
 }
 
 /**
@@ -77,6 +77,7 @@ export function autoencoderStage(
     name: 'autoencoder',
     init: () => initAutoencoder(model, createRng(seed, 'autoencoder')),
     config: distance ? frozenConfig(config, distance) : config,
+    ...(adversarial && { changeable: ['adversarial.learningRate', 'adversarial.beta1', 'adversarial.beta2'] }),
     optimiser: config.optimiser,
     batchSize,
     steps: config.steps,
@@ -149,6 +150,6 @@ export function autoencoderStage(
 }
 
 /** Where the folder lies may change between sessions; what is in it may not. */
-function frozenConfig({ perceptual, ...config }: PictureBookConfig['autoencoder'], { hash }: Perceptual): unknown {
-  return { ...config, perceptual: { weight: perceptual?.weight }, frozen: { perceptual: hash } };
+function frozenConfig({ perceptual, ...config }: PictureBookConfig['autoencoder'], { identity }: Perceptual): unknown {
+  return { ...config, perceptual: { weight: perceptual?.weight }, frozen: { perceptual: identity } };
 }

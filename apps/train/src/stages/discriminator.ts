@@ -47,7 +47,9 @@ export function createDiscriminator(config: PictureBookConfig['autoencoder']): D
     async learn(step) {
       if (!judged) return;
       const { norm, nonFinite } = await optimiser.update(judged.grads, learningRateAt(settings, step, steps));
-      if (!Number.isFinite(norm)) throw badNumbers('autoencoder', step, 0, norm, nonFinite && `discriminator.${nonFinite}`);
+      if (!Number.isFinite(norm)) {
+        throw badNumbers('autoencoder', step, 0, norm, nonFinite && `discriminator.${nonFinite}`, 'adversarial.learningRate');
+      }
       tf.dispose(running);
       running = judged.running;
       judged = { ...judged, running: [] };

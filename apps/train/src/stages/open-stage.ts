@@ -10,6 +10,7 @@ import type { PictureBookConfig } from '../configs/config';
 import { readPictures } from '../data/batches';
 import { openStore, requireData, type PictureStore } from '../data/picture-store';
 import { CliError } from '../errors';
+import { createOwner, type Owner } from '../owner';
 import { readStageRecord, readStageWeights, stageHash, type RunFolder, type StageName } from '../run-folder';
 import type { Terminal } from '../terminal';
 import type { Stage } from '../training/loop';
@@ -41,7 +42,7 @@ export async function openStage(
     case 'pretrain':
       return erased(await openPretrain(config, run, terminal));
     case 'detector':
-      return erased(openDetector(config, run, terminal));
+      return erased(await openDetector(config, run, terminal));
     case 'diffusion':
       return erased(await openDiffusion(config, run, terminal));
   }
@@ -52,73 +53,73 @@ function erased<T extends ParamTree>(open: OpenStage<T>): OpenStage<ParamTree> {
   return open as unknown as OpenStage<ParamTree>;
 }
 
-async function openAutoencoder(config: PictureBookConfig, run: RunFolder): Promise<OpenStage<AutoencoderParams>> {
-  const perceptual = await openPerceptual(config.autoencoder);
-  const stores = [openStore(run.data, 'train'), openStore(run.data, 'validation')];
-  return {
-    stage: autoencoderStage(config.autoencoder, stores[0], stores[1], perceptual),
-    facts: async () => ({}),
-    dispose() {
-      stores.forEach((store) => store.dispose());
-      perceptual?.dispose();
-    },
-  };
-}
-
-async function openPretrain(config: PictureBookConfig, run: RunFolder, terminal: Terminal): Promise<OpenStage<PretrainParams<ParamTree>>> {
-  const stores = [openStore(run.data, 'train'), openStore(run.data, 'validation')];
-  const closeStores = (): void => stores.forEach((store) => store.dispose());
-  const imageEncoder = await openImageEncoder(config.pretrain).catch((error: unknown) => {
-    closeStores();
-    throw error;
-  });
-  const vocabulary = pictureBookVocabulary();
-  return {
-    stage: pretrainStage(config.pretrain, vocabulary, stores[0], imageEncoder),
-    async facts(params) {
-      const candidates = Math.min(100, stores[1].count);
-      const retrieval = await measureRetrieval(params, config.pretrain.model, vocabulary, stores[1], candidates, imageEncoder);
-      const { r1 } = retrieval.graphToImage;
-      terminal.say(`retrieval on validation, graph → image: top-1 ${r1.toFixed(3)} among ${retrieval.candidates}`);
-      return { validationRetrieval: retrieval };
-    },
-    dispose() {
-      closeStores();
-      imageEncoder?.dispose();
-    },
-  };
-}
-
-function openDetector(config: PictureBookConfig, run: RunFolder, terminal: Terminal): OpenStage<DetectorParams> {
-  const stores = [openStore(run.data, 'detector'), openStore(run.data, 'validation')];
-  const model = pictureBookDetector(config);
-  return {
-    stage: detectorStage(config.detector, model, stores[0]),
-    async facts(params) {
-      terminal.note('detector: choosing its thresholds on the validation split …');
-      return { thresholds: await calibrate(params, model, stores[1]) };
-    },
-    dispose: () => stores.forEach((store) => store.dispose()),
-  };
-}
-
-async function openDiffusion(config: PictureBookConfig, run: RunFolder, terminal: Terminal): Promise<OpenStage<UnetParams>> {
-  const train = openStore(run.data, 'train');
+/** Opens what a stage stands on. All of it is freed with the stage, or at once if something fails. */
+async function opening<T extends ParamTree>(
+  open: (own: Owner['own']) => Omit<OpenStage<T>, 'dispose'> | Promise<Omit<OpenStage<T>, 'dispose'>>,
+): Promise<OpenStage<T>> {
+  const owner = createOwner();
   try {
-    const ground = await diffusionGround(config, run, train, terminal);
+    return { ...(await open(owner.own)), dispose: owner.dispose };
+  } catch (error) {
+    owner.dispose();
+    throw error;
+  }
+}
+
+function openAutoencoder(config: PictureBookConfig, run: RunFolder): Promise<OpenStage<AutoencoderParams>> {
+  return opening(async (own) => {
+    const train = own(openStore(run.data, 'train'));
+    const validation = own(openStore(run.data, 'validation'));
+    const perceptual = await openPerceptual(config.autoencoder);
+    if (perceptual) own(perceptual);
+    return { stage: autoencoderStage(config.autoencoder, train, validation, perceptual), facts: async () => ({}) };
+  });
+}
+
+function openPretrain(config: PictureBookConfig, run: RunFolder, terminal: Terminal): Promise<OpenStage<PretrainParams<ParamTree>>> {
+  return opening(async (own) => {
+    const train = own(openStore(run.data, 'train'));
+    const validation = own(openStore(run.data, 'validation'));
+    const imageEncoder = await openImageEncoder(config.pretrain);
+    if (imageEncoder) own(imageEncoder);
+    const vocabulary = pictureBookVocabulary();
+    return {
+      stage: pretrainStage(config.pretrain, vocabulary, train, imageEncoder),
+      async facts(params) {
+        const candidates = Math.min(100, validation.count);
+        const retrieval = await measureRetrieval(params, config.pretrain.model, vocabulary, validation, candidates, imageEncoder);
+        const { r1 } = retrieval.graphToImage;
+        terminal.say(`retrieval on validation, graph → image: top-1 ${r1.toFixed(3)} among ${retrieval.candidates}`);
+        return { validationRetrieval: retrieval };
+      },
+    };
+  });
+}
+
+function openDetector(config: PictureBookConfig, run: RunFolder, terminal: Terminal): Promise<OpenStage<DetectorParams>> {
+  return opening((own) => {
+    const pictures = own(openStore(run.data, 'detector'));
+    const validation = own(openStore(run.data, 'validation'));
+    const model = pictureBookDetector(config);
+    return {
+      stage: detectorStage(config.detector, model, pictures),
+      async facts(params) {
+        terminal.note('detector: choosing its thresholds on the validation split …');
+        return { thresholds: await calibrate(params, model, validation) };
+      },
+    };
+  });
+}
+
+function openDiffusion(config: PictureBookConfig, run: RunFolder, terminal: Terminal): Promise<OpenStage<UnetParams>> {
+  return opening(async (own) => {
+    const train = own(openStore(run.data, 'train'));
+    const ground = await diffusionGround(config, run, train, terminal, own);
     return {
       stage: diffusionStage(config.diffusion, train, ground),
       facts: async () => ({ latentScale: ground.latentScale }),
-      dispose() {
-        train.dispose();
-        disposeParams(ground.encoder.params);
-        disposeParams(ground.autoencoder.params);
-      },
     };
-  } catch (error) {
-    train.dispose();
-    throw error;
-  }
+  });
 }
 
 /** The detector's config: its categories are the vocabulary's words. */
@@ -141,12 +142,20 @@ async function calibrate(params: DetectorParams, model: DetectorConfig, store: P
   return toThresholds(calibrateThresholds(model.categories, found, truths));
 }
 
-async function diffusionGround(config: PictureBookConfig, run: RunFolder, train: PictureStore, terminal: Terminal): Promise<DiffusionGround> {
+/** What it opens goes to `own`. */
+async function diffusionGround(
+  config: PictureBookConfig,
+  run: RunFolder,
+  train: PictureStore,
+  terminal: Terminal,
+  own: Owner['own'],
+): Promise<DiffusionGround> {
   for (const needed of ['autoencoder', 'pretrain'] as const) {
     const { step, steps } = readStageRecord(run, needed);
     if (step < steps) terminal.note(`Note: "${needed}" stopped at step ${step} of ${steps}; its weights are used as they are.`);
   }
   const autoencoder = trainedAutoencoder(config, run);
+  own({ dispose: () => disposeParams(autoencoder) });
   const frozen = frozenParts(run);
   const latents = await cacheLatents(run.data, 'train', autoencoder, config.autoencoder.model, frozen.autoencoder, train, terminal);
   const channels = config.diffusion.model.inChannels;
@@ -156,6 +165,7 @@ async function diffusionGround(config: PictureBookConfig, run: RunFolder, train:
     );
   }
   const { encoder, ...rest } = trainedPretrain(config, run);
+  own({ dispose: () => disposeParams(encoder) });
   disposeParams(rest);
   return {
     vocabulary: pictureBookVocabulary(),

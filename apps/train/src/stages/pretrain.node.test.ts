@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { flattenParams } from '@sgdiff/nn';
+import type { PartManifest } from '@sgdiff/pipeline';
 import { setupBackend } from '@sgdiff/test-kit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -73,7 +74,7 @@ describe('pre-training against a CLIP of another folder', () => {
     const { sha256 } = (JSON.parse(readFileSync(join(root, 'clip/model.json'), 'utf8')) as { files: Record<string, { sha256: string }> }).files[
       'image-encoder.safetensors'
     ];
-    expect(trained).toMatchObject({ frozen: { imageEncoder: sha256 } });
+    expect(trained).toMatchObject({ frozen: { imageEncoder: { weights: sha256, config: tinyClipConfig } } });
     expect(trained).not.toHaveProperty('imageEncoder');
     const [line] = readFileSync(join(run.stage('pretrain'), 'log.jsonl'), 'utf8').split('\n');
     const { masked, contrastive } = JSON.parse(line) as Record<string, number>;
@@ -98,7 +99,15 @@ describe('pre-training against a CLIP of another folder', () => {
     });
     await train('pretrain', longer('moved', 3), run, options({ resume: true }));
     expect(readStageRecord(run, 'pretrain').step).toBe(3);
-    await expect(train('pretrain', longer('other', 4), run, options({ resume: true }))).rejects.toThrow(/frozen\.imageEncoder: was "[0-9a-f]{64}", is "[0-9a-f]{64}"/);
+    await expect(train('pretrain', longer('other', 4), run, options({ resume: true }))).rejects.toThrow(/frozen\.imageEncoder\.weights: was "[0-9a-f]{64}", is "[0-9a-f]{64}"/);
+
+    // The same weights, of which another config makes another network.
+    const path = join(root, 'moved/model.json');
+    const manifest = JSON.parse(readFileSync(path, 'utf8')) as PartManifest;
+    writeFileSync(path, JSON.stringify({ ...manifest, part: { kind: 'image-encoder', config: { ...tinyClipConfig, activation: 'gelu' } } }));
+    await expect(train('pretrain', longer('moved', 4), run, options({ resume: true }))).rejects.toThrow(
+      'frozen.imageEncoder.config.activation: was "quick-gelu", is "gelu"',
+    );
   });
 
   it('takes the patches without the class token where the config has none', async () => {

@@ -19,7 +19,7 @@ import {
   type SmallImageEncoderParams,
 } from '@sgdiff/masked-contrastive-pretrain';
 import { createRng, disposeParams, type ParamTree } from '@sgdiff/nn';
-import { loadPart, partFile } from '@sgdiff/pipeline';
+import { loadPart } from '@sgdiff/pipeline';
 import { encodeSceneGraphs } from '@sgdiff/sg-encoder';
 import { packGraphs, type Vocabulary } from '@sgdiff/sg-schema';
 import * as tf from '@tensorflow/tfjs-core';
@@ -29,12 +29,13 @@ import type { PictureStore } from '../data/picture-store';
 import { CliError } from '../errors';
 import { modelSource } from '../model';
 import type { Stage } from '../training/loop';
+import { partIdentity, type PartIdentity } from './part-identity';
 
 /** A trained image encoder, frozen, in the place of one that is trained along. */
 export type FrozenImages = {
   readonly encode: ImageEncoder;
-  /** SHA-256 of its weights: against others, what the graph encoder has learned is worth nothing. */
-  readonly hash: string;
+  /** Against another one, what the graph encoder has learned is worth nothing. */
+  readonly identity: PartIdentity;
   dispose(): void;
 };
 
@@ -55,7 +56,7 @@ export async function openImageEncoder({ imageEncoder: folder, model }: PictureB
   const local = model.tokens.classToken ? 'mlp' : 'patches';
   return {
     encode: frozenImageEncoder((images) => clipImageEncoder(params, config, images, { local })),
-    hash: manifest.files[partFile('image-encoder')].sha256,
+    identity: partIdentity(manifest),
     dispose,
   };
 }
@@ -123,8 +124,8 @@ export function pretrainStage(
 }
 
 /** Where the folder lies may change between sessions; what is in it may not. */
-function frozenConfig({ imageEncoder: _, ...config }: PictureBookConfig['pretrain'], { hash }: FrozenImages): unknown {
-  return { ...config, frozen: { imageEncoder: hash } };
+function frozenConfig({ imageEncoder: _, ...config }: PictureBookConfig['pretrain'], { identity }: FrozenImages): unknown {
+  return { ...config, frozen: { imageEncoder: identity } };
 }
 
 /** Pictures `[B, S, S, 3]` at the size that the image encoder takes, `[B, E, E, 3]`. */

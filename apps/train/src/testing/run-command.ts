@@ -11,6 +11,8 @@ export type CommandResult = {
 export type RunningCommand = {
   readonly done: Promise<CommandResult>;
   interrupt(): void;
+  /** As the closing of its terminal does: nobody takes what it still says to people. */
+  hangUp(): void;
 };
 
 /** Starts the built `sgdiff` in `cwd`, with `more` in its environment. */
@@ -25,7 +27,14 @@ export function startCommand(cwd: string, args: readonly string[], more: Readonl
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, ...out }));
   });
-  return { done, interrupt: () => void child.kill('SIGINT') };
+  return {
+    done,
+    interrupt: () => void child.kill('SIGINT'),
+    hangUp() {
+      child.stderr.destroy();
+      child.kill('SIGHUP');
+    },
+  };
 }
 
 export function runCommand(cwd: string, args: readonly string[], more?: Readonly<Record<string, string>>): Promise<CommandResult> {

@@ -54,12 +54,12 @@ const unet: UnetConfig = {
 };
 
 /** Writes a model folder of fresh weights that draws 8×8 pictures of 5 words. Needs a backend. */
-export async function writeTinyModel(folder: string): Promise<void> {
+export async function writeTinyModel(folder: string, over: Partial<SgEncoderConfig> = {}): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const rng = createRng('tiny-model');
   const contents: Record<string, Uint8Array> = {
     'vocab.json': new TextEncoder().encode(JSON.stringify(vocabularyToJson(vocabulary))),
-    'encoder.safetensors': await weights(initSgEncoder(encoder, rng)),
+    'encoder.safetensors': await weights(initSgEncoder({ ...encoder, ...over }, rng)),
     'autoencoder.safetensors': await weights(initAutoencoder(autoencoder, rng)),
     'unet.safetensors': await weights(initUnet(unet, rng)),
   };
@@ -72,7 +72,7 @@ export async function writeTinyModel(folder: string): Promise<void> {
     prediction: 'v',
     latentScale: 1,
     defaults: { sampler: 'dpm-solver++2m', steps: 2, guidanceScale: 2 },
-    parts: { encoder, autoencoder, unet },
+    parts: { encoder: { ...encoder, ...over }, autoencoder, unet },
     files: Object.fromEntries(
       Object.entries(contents).map(([file, bytes]) => [file, { sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.length }]),
     ),

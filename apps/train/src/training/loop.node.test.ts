@@ -203,6 +203,17 @@ describe('runStage', () => {
     expect(weights.every(Number.isFinite)).toBe(true);
   });
 
+  it('leaves no tensor when the companion of a stage cannot be made', async () => {
+    const stage = toyStage({
+      companion() {
+        throw new Error('no companion');
+      },
+    });
+    await expectNoLeak(() => runStage(stage, options()), { throws: 'no companion' });
+    await numbersAfter(stoppingIn(5), options({ folder: join(folder, 'resumed') }));
+    await expectNoLeak(() => runStage(stage, options({ folder: join(folder, 'resumed'), resume: true })), { throws: 'no companion' });
+  });
+
   it('stops at a gradient that is not finite though the loss is', async () => {
     const stage = toyStage({
       loss(params, step, part) {
@@ -247,6 +258,26 @@ describe('runStage', () => {
     expect(terminal.lines[0]).toBe(
       'Other settings than before:\n  toy.steps: was 40, is 4\n  toy.optimiser: was not there, is {"learningRate":0.01}',
     );
+  });
+
+  it('continues with other values of the entries that the stage lets change, and of no others', async () => {
+    const at = (rate: number, layers: number): Partial<Stage<ToyParams>> => ({
+      config: { features: 3, adversarial: { rate, layers }, steps: 4 },
+      changeable: ['adversarial.rate', 'feat'],
+      steps: 4,
+    });
+    await numbersAfter(toyStage({ ...at(1, 2), steps: 2 }));
+    expect(await messageOf(() => runStage(toyStage(at(0.5, 3)), options({ resume: true })))).toBe(
+      `${join(folder, 'checkpoints')}: the checkpoint of "toy" was made with another config:\n  toy.adversarial.layers: was 2, is 3\n` +
+        'Only "steps", "optimiser", "adversarial.rate" and "feat" may change when a run continues. ' +
+        'Use the same config (and, for "frozen", the same weights of those stages), or another run folder.',
+    );
+    expect(await messageOf(() => runStage(toyStage({ ...at(1, 2), config: { features: 4, adversarial: { rate: 1, layers: 2 }, steps: 4 } }), options({ resume: true })))).toContain(
+      '\n  toy.features: was 3, is 4\n',
+    );
+    const terminal = silentTerminal();
+    await numbersAfter(toyStage(at(0.5, 2)), options({ resume: true, terminal }));
+    expect(terminal.lines[0]).toBe('Other settings than before:\n  toy.adversarial.rate: was 1, is 0.5');
   });
 
   it('drops log lines past the checkpoint, so that no piece of the curve is doubled', async () => {

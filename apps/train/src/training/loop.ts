@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { BackendError, type StartedBackend } from '@sgdiff/node-backends';
 import { cloneParams, disposeParams, toVariables, type ParamTree } from '@sgdiff/nn';
 import * as tf from '@tensorflow/tfjs-core';
-import { differences } from '../configs/differences';
+import { describeDifference, findDifferences, type Difference } from '../configs/differences';
 import { CliError } from '../errors';
 import { ensureFolder, lockFolder, writeFileAtomic } from '../files';
+import { createOwner } from '../owner';
+import { stoppable } from '../stop-signals';
 import { formatDuration, type Terminal } from '../terminal';
 import { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint';
 import { WHOLE_BATCH, type BatchPart, type Workers } from './data-parallel';
@@ -18,8 +20,10 @@ export type Stage<T extends ParamTree> = {
   readonly name: string;
   /** Fresh weights. */
   init(): T;
-  /** Everything that must be equal for a checkpoint to continue. */
+  /** Everything that must be equal for a checkpoint to continue, but for `steps`, `optimiser` and what `changeable` names. */
   readonly config: unknown;
+  /** Other entries of `config` that may change when a run continues, e.g. `adversarial.learningRate`. */
+  readonly changeable?: readonly string[];
   readonly optimiser: OptimiserConfig;
   readonly batchSize: number;
   readonly steps: number;
@@ -75,12 +79,10 @@ export type RunResult<T extends ParamTree> = {
 };
 
 const LOG_EVERY = 20;
-/** Ctrl-C, `kill`, and a terminal that is closed. */
-const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
  * Trains a stage: gradients, clipping, AdamW, moving average, loss log, report, checkpoints.
- * Ctrl-C (or SIGTERM) ends after the step in hand, saves and returns with `finished: false`.
+ * Ctrl-C, `kill` and the closing of the terminal end it after the step in hand: it saves and returns with `finished: false`.
  *
  * @throws CliError while another process trains in the folder, and for a run that cannot be continued; BackendError when
  * the backend is lost or out of memory: the last checkpoint is then as it was.
@@ -95,19 +97,41 @@ export async function runStage<T extends ParamTree>(stage: Stage<T>, options: Ru
 }
 
 async function runLocked<T extends ParamTree>(stage: Stage<T>, options: RunOptions): Promise<RunResult<T>> {
-  const { folder, terminal } = options;
-  const checkpoints = join(folder, 'checkpoints');
+  const { folder, workers } = options;
+  const owner = createOwner();
+  try {
+    const start = findStart(stage, options, checkpointsOf(folder));
+    if (start) owner.own({ dispose: () => tf.dispose(start.tensors) });
+    ensureFolder(folder);
+    const initial = stage.init();
+    const params = toVariables(initial);
+    disposeParams(initial);
+    owner.own({ dispose: () => disposeParams(params) });
+    const optimiser = owner.own(workers ? await createSharedOptimiser(params, stage.optimiser, workers) : createBackendOptimiser(params, stage.optimiser));
+    const companion = stage.companion && owner.own(stage.companion());
+    return await stoppable((signal) => trainFrom(stage, options, { start, params, optimiser, companion }, signal));
+  } finally {
+    owner.dispose();
+  }
+}
+
+/** What a run begins with. */
+type RunState<T extends ParamTree> = {
+  readonly start: Checkpoint | undefined;
+  readonly params: T;
+  readonly optimiser: Optimiser<T>;
+  readonly companion: Companion | undefined;
+};
+
+/** Trains until the last step, or until `signal` is aborted. Borrows the state. */
+async function trainFrom<T extends ParamTree>(
+  stage: Stage<T>,
+  options: RunOptions,
+  { start, params, optimiser, companion }: RunState<T>,
+  signal: AbortSignal,
+): Promise<RunResult<T>> {
+  const { folder, terminal, workers } = options;
   const logPath = join(folder, 'log.jsonl');
-  const start = findStart(stage, options, checkpoints);
-  ensureFolder(folder);
-
-  const initial = stage.init();
-  const params = toVariables(initial);
-  disposeParams(initial);
-  const { workers } = options;
-  const optimiser = workers ? await createSharedOptimiser(params, stage.optimiser, workers) : createBackendOptimiser(params, stage.optimiser);
-  const companion = stage.companion?.();
-
   let step = start?.header.step ?? 0;
   const secondsBefore = start?.header.seconds ?? 0;
   const begun = performance.now();
@@ -115,19 +139,13 @@ async function runLocked<T extends ParamTree>(stage: Stage<T>, options: RunOptio
   const save = async (): Promise<void> => {
     const state = { ...optimiser.state(), ...(companion && prefixed('companion', companion.state())) };
     try {
-      await saveCheckpoint(checkpoints, { stage: stage.name, step, seconds: seconds(), config: stage.config }, state);
+      await saveCheckpoint(checkpointsOf(folder), { stage: stage.name, step, seconds: seconds(), config: stage.config }, state);
     } finally {
       tf.dispose(state);
     }
   };
 
-  let stopping = false;
-  const stop = (): void => {
-    if (stopping) process.exit(130);
-    stopping = true;
-    terminal.note(`\n${stage.name}: stopping after this step, saving … (again to stop at once)`);
-  };
-  for (const signal of STOP_SIGNALS) process.on(signal, stop);
+  signal.addEventListener('abort', () => terminal.note(`\n${stage.name}: stopping after this step, saving … (again to stop at once)`));
   const progress = terminal.progress(stage.name, stage.steps);
   let savedAt = performance.now();
   const run = async (): Promise<RunResult<T>> => {
@@ -138,7 +156,7 @@ async function runLocked<T extends ParamTree>(stage: Stage<T>, options: RunOptio
       terminal.note(`${stage.name}: continuing at step ${step} of ${stage.steps}.`);
     }
     keepLogUpTo(logPath, step);
-    while (step < stage.steps && !stopping) {
+    while (step < stage.steps && !signal.aborted) {
       if (options.maxMinutes !== undefined && performance.now() - begun > options.maxMinutes * 60_000) break;
       optimiser.begin(step);
       await stage.prepare?.(step, workers?.ownPart ?? WHOLE_BATCH);
@@ -183,13 +201,12 @@ async function runLocked<T extends ParamTree>(stage: Stage<T>, options: RunOptio
   } catch (error) {
     throw error instanceof BackendError ? brokenBackend(stage.name, step, error) : error;
   } finally {
-    for (const signal of STOP_SIGNALS) process.off(signal, stop);
     progress.stop();
-    tf.dispose(start?.tensors ?? {});
-    optimiser.dispose();
-    companion?.dispose();
-    disposeParams(params);
   }
+}
+
+function checkpointsOf(folder: string): string {
+  return join(folder, 'checkpoints');
 }
 
 async function trainStep<T extends ParamTree>(
@@ -224,8 +241,19 @@ function brokenBackend(stage: string, step: number, error: BackendError): Backen
   return new BackendError(error.code, `${stage}: at step ${step + 1}: ${error.message} What was saved is sound: ${remedy}.`, { cause: error });
 }
 
-/** Why training stops at a loss or a gradient that is not finite. */
-export function badNumbers(stage: string, step: number, loss: number, norm: number, nonFinite: string | undefined): CliError {
+/**
+ * Why training stops at a loss or a gradient that is not finite.
+ *
+ * @param rate The entry of the stage's config that says how fast these weights learn.
+ */
+export function badNumbers(
+  stage: string,
+  step: number,
+  loss: number,
+  norm: number,
+  nonFinite: string | undefined,
+  rate = 'optimiser.learningRate',
+): CliError {
   const what = [
     ...(Number.isFinite(loss) ? [] : [`the loss is ${loss}`]),
     ...(nonFinite === undefined ? [] : [`the gradient of "${nonFinite}" is not finite`]),
@@ -233,7 +261,7 @@ export function badNumbers(stage: string, step: number, loss: number, norm: numb
   if (what.length === 0) what.push(`the norm of the gradients is ${norm}`);
   return new CliError(
     `${stage}: at step ${step + 1} ${what.join(' and ')}. What was saved is sound: ` +
-      `lower optimiser.learningRate or optimiser.clipNorm with --config, and continue with --resume.`,
+      `lower ${rate} or optimiser.clipNorm with --config, and continue with --resume.`,
   );
 }
 
@@ -256,9 +284,7 @@ function findStart(stage: Stage<ParamTree>, options: RunOptions, checkpoints: st
     return undefined;
   }
   try {
-    requireSameConfig(stage, found.header.config, checkpoints);
-    const changed = differences(changeablePart(found.header.config), changeablePart(stage.config), stage.name);
-    if (changed.length > 0) terminal.note(`Other settings than before:\n${changed.join('\n')}`);
+    requireSameConfig(stage, found.header.config, checkpoints, terminal);
     return found;
   } catch (error) {
     tf.dispose(found.tensors);
@@ -266,25 +292,22 @@ function findStart(stage: Stage<ParamTree>, options: RunOptions, checkpoints: st
   }
 }
 
-/** A run may be made longer or its rate be changed when it continues; everything else must be as it was. */
-function requireSameConfig(stage: { name: string; config: unknown }, saved: unknown, folder: string): void {
-  const changed = differences(fixedPart(saved), fixedPart(stage.config), stage.name);
-  if (changed.length > 0) {
+/** A run may be made longer or its rate be changed when it continues, which is said; everything else must be as it was. */
+function requireSameConfig({ name, config, changeable = [] }: Stage<ParamTree>, saved: unknown, folder: string, terminal: Terminal): void {
+  const free = ['steps', 'optimiser', ...changeable];
+  const isFree = ({ at }: Difference): boolean => free.some((entry) => `${at.join('.')}.`.startsWith(`${entry}.`));
+  const changed = findDifferences(saved, config);
+  const lines = (differences: readonly Difference[]): string => differences.map((one) => describeDifference(one, name)).join('\n');
+  const fixed = changed.filter((one) => !isFree(one));
+  if (fixed.length > 0) {
+    const quoted = free.map((entry) => `"${entry}"`);
     throw new CliError(
-      `${folder}: the checkpoint of "${stage.name}" was made with another config:\n${changed.join('\n')}\n` +
-        `Only "steps" and "optimiser" may change when a run continues. Use the same config (and, for "frozen", the same weights of those stages), or another run folder.`,
+      `${folder}: the checkpoint of "${name}" was made with another config:\n${lines(fixed)}\n` +
+        `Only ${quoted.slice(0, -1).join(', ')} and ${quoted.at(-1)} may change when a run continues. ` +
+        'Use the same config (and, for "frozen", the same weights of those stages), or another run folder.',
     );
   }
-}
-
-function fixedPart(config: unknown): unknown {
-  const { steps: _steps, optimiser: _optimiser, ...fixed } = config as { steps?: unknown; optimiser?: unknown };
-  return fixed;
-}
-
-function changeablePart(config: unknown): unknown {
-  const { steps, optimiser } = config as { steps?: unknown; optimiser?: unknown };
-  return { steps, optimiser };
+  if (changed.length > 0) terminal.note(`Other settings than before:\n${lines(changed)}`);
 }
 
 /** Drops log lines past the checkpoint that a killed run wrote, so that the curve has no doubled piece. */
