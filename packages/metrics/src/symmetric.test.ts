@@ -49,6 +49,13 @@ describe('singularValues', () => {
       }),
     );
   });
+
+  it('regression: loses no digits beside numbers too small to have any', () => {
+    const data = new Float64Array(24);
+    data.set([5e-324, 0, -5e-324], 3);
+    data[12] = 2.5677851951642403e-12;
+    expect(singularValues(data, 4, 6)).toBeAllClose([data[12], 0, 0, 0], { rtol: 1e-15, atol: 0 });
+  });
 });
 
 describe('tridiagonalEigenvalues', () => {

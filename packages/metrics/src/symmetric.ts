@@ -121,7 +121,8 @@ export function singularValues(matrix: Float64Array, rows: number, columns: numb
   const [m, n] = [rows, columns];
   const scale = largestMagnitude('singularValues', matrix);
   if (scale === 0) return new Float64Array(n);
-  const a = matrix.map((value) => value / scale); // so that squares neither vanish nor overflow
+  // Scaled, so that squares do not overflow; what is so small that its square would vanish is nothing beside the largest.
+  const a = matrix.map((value) => (Math.abs(value / scale) < NOTHING ? 0 : value / scale));
   const entries = new Float64Array(Math.max(2 * n - 1, 0)); // d1, e1, d2, e2, ... of the bidiagonal matrix
   const left = new Float64Array(m);
   const products = new Float64Array(n);
@@ -157,6 +158,9 @@ export function singularValues(matrix: Float64Array, rows: number, columns: numb
     .slice(0, n)
     .map((value) => scale * Math.max(value, 0)); // the others are their negatives
 }
+
+/** Reflections of vectors of such numbers lose their digits: below 1e-308 there are none left. */
+const NOTHING = 1e-150;
 
 /** Off-diagonal values below this share of eps times the largest entry are zero: values that small have no digits left. */
 const NEGLIGIBLE = 0.1;
