@@ -10,6 +10,7 @@ import {
   samplingSigmas,
   createSchedule,
 } from './index';
+import { expectWithinErrors, momentsOf } from './testing/describe-law';
 import { describeSampler } from './testing/describe-sampler';
 import {
   ddpmGaussianLaw,
@@ -17,7 +18,6 @@ import {
   gaussianDenoiser,
   MIXTURE,
   mixtureDenoiser,
-  type Gaussian,
 } from './testing/oracles';
 
 describeSampler('DDPM', { name: 'sampleDdpm', sample: sampleDdpm, iterate: iterateDdpm, needsNoise: 'DDPM' });
@@ -111,26 +111,3 @@ describe('sampleDdpm', () => {
     xT.dispose();
   });
 });
-
-function momentsOf(values: ArrayLike<number>): Gaussian {
-  const n = values.length / 2;
-  const mean: [number, number] = [0, 0];
-  const cov: [number, number, number] = [0, 0, 0];
-  for (let i = 0; i < n; i++) for (const d of [0, 1] as const) mean[d] += values[2 * i + d]! / n;
-  for (let i = 0; i < n; i++) {
-    const [u, v] = [values[2 * i]! - mean[0], values[2 * i + 1]! - mean[1]];
-    cov[0] += (u * u) / (n - 1);
-    cov[1] += (u * v) / (n - 1);
-    cov[2] += (v * v) / (n - 1);
-  }
-  return { mean, cov };
-}
-
-/** Standard errors of n samples: of a mean sqrt(c_ii / n), of a covariance sqrt((c_ii c_jj + c_ij^2) / n). */
-function expectWithinErrors(found: Gaussian, law: Gaussian, n: number): void {
-  const [xx, xy, yy] = law.cov;
-  const ofMean = [xx, yy].map((variance) => Math.sqrt(variance / n));
-  const ofCov = [2 * xx * xx, xx * yy + xy * xy, 2 * yy * yy].map((variance) => Math.sqrt(variance / n));
-  found.mean.forEach((value, i) => expect(Math.abs(value - law.mean[i]!)).toBeLessThan(5 * ofMean[i]!));
-  found.cov.forEach((value, i) => expect(Math.abs(value - law.cov[i]!)).toBeLessThan(5 * ofCov[i]!));
-}
