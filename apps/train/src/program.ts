@@ -8,7 +8,7 @@ import { BACKENDS, describeBackend, startBackend, type AskedBackend, type Backen
 import { contract, probeContract } from './commands/contract';
 import { demo } from './commands/demo';
 import { doctor, probe } from './commands/doctor';
-import { applyChange } from './commands/edit';
+import { applyChange, CHANGE_FORMS } from './commands/edit';
 import { evaluateCompliance, evaluatePretrain, EVALUATION_SPLITS, type EvaluationSplit } from './commands/evaluate';
 import { evaluateEdits } from './commands/evaluate-edits';
 import { evaluateMaps } from './commands/evaluate-maps';
@@ -171,7 +171,7 @@ export function buildProgram(): Command {
     .argument('<picture>', 'PNG made by sgdiff, or the record beside it; with --graph any PNG of the model’s size')
     .option('--graph <text>', 'the picture is one of your own: what it shows, as a text or a JSON file')
     .option('--image <png>', 'your own picture that the edited one was made of, to edit it further')
-    .requiredOption('--change <change>', '"sheep -> zebra", "+ tree behind sheep" or "- boat"; may be given several times', repeated)
+    .requiredOption('--change <change>', `${CHANGE_FORMS}; may be given several times`, repeated)
     .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
     .option('--out <file>', 'the new picture', 'out/edit.png')
     .addOption(new Option('--redraw <what>', 'only what the change touches, or all from the same noise').choices(['touched', 'all']).default('touched'))

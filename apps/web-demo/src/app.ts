@@ -2,7 +2,7 @@
 import { parseVocabulary, sceneText, type SceneGraph } from '@sgdiff/sg-schema';
 import type { DrawingClient } from './drawing-client';
 import { drawingFacts } from './drawing-facts';
-import { describeEdit } from './graph-difference';
+import { describeEdit } from './named-difference';
 import { drawGraph } from './graph-drawing';
 import { encodePng } from './png';
 import type { DrawResult, LoadRequest, Pixels, ReadyReport, StepProgress } from './protocol';

@@ -1,5 +1,5 @@
 import { sceneText, type SceneGraph } from '@sgdiff/sg-schema';
-import { graphDifference, objectNames, relationText } from './graph-difference';
+import { namedDifference, objectNames, relationText } from './named-difference';
 import { layoutGraph, type Place, type PlacedEdge, type PlacedNode } from './graph-layout';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -11,7 +11,7 @@ const SVG = 'http://www.w3.org/2000/svg';
  */
 export function drawGraph(graph: SceneGraph, before?: SceneGraph): SVGSVGElement {
   const layout = layoutGraph(graph);
-  const difference = before && graphDifference(before, graph);
+  const difference = before && namedDifference(before, graph);
   const names = objectNames(graph);
   const newRelations = new Set(difference?.addedRelations.map(relationText));
   const isNewEdge = ({ subject, object, predicates }: PlacedEdge): boolean =>

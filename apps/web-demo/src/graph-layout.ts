@@ -3,7 +3,7 @@
 // (Sugiyama, Tagawa and Toda 1981); edges over several rows pass through a slot of their own in each, and carry their
 // label there. Units are px of the drawing before scaling.
 import type { SceneGraph } from '@sgdiff/sg-schema';
-import { objectNames } from './graph-difference';
+import { objectNames } from './named-difference';
 
 export type GraphLayout = {
   readonly width: number;

@@ -168,6 +168,11 @@ describe('minSnrWeight', () => {
       }),
     );
   });
+
+  it('has its limits where there is no signal (zero terminal SNR) and no noise', () => {
+    expect([minSnrWeight(0, 5, 'eps'), minSnrWeight(0, 5, 'v')]).toEqual([1, 0]);
+    expect([minSnrWeight(1, 5, 'eps'), minSnrWeight(1, 5, 'v')]).toEqual([0, 0]);
+  });
 });
 
 /** A fresh network says 0; here every weight is moved, so that everything has a say. */

@@ -77,11 +77,12 @@ export function diffusionLoss(
 /**
  * Weight of an item's squared error that limits its weight on x0 to `min(snr, gamma)`.
  *
- * The error of eps is snr times that of x0, the error of v is snr + 1 times that of x0.
+ * The error of eps is snr times that of x0, the error of v is snr + 1 times that of x0. In pure noise (`alphaCumprod` 0) eps keeps the
+ * weight 1 that it has wherever snr is below gamma, and v has 0.
  *
  * @see arXiv:2303.09556, section 3.4 and appendix for v.
  */
 export function minSnrWeight(alphaCumprod: number, gamma: number, prediction: 'eps' | 'v'): number {
   const snr = alphaCumprod / (1 - alphaCumprod);
-  return Math.min(snr, gamma) / (prediction === 'eps' ? snr : snr + 1);
+  return prediction === 'eps' ? Math.min(1, gamma / snr) : Math.min(snr, gamma) / (snr + 1);
 }

@@ -43,7 +43,7 @@ describe('loadPipeline', () => {
     ]);
   });
 
-  const { parts, defaults } = tinyManifest;
+  const { parts, defaults, schedule } = tinyManifest;
   const manifest =
     (change: object): (() => ModelFiles) =>
     () =>
@@ -157,6 +157,12 @@ describe('loadPipeline', () => {
       manifest({ defaults: { ...defaults, sampler: 'plms', eta: 1 } }),
       'invalid_manifest',
       `models/tiny/model.json: defaults.eta: expected 0 with sampler "plms", received 1. ${AGAIN}`,
+    ],
+    [
+      'noise predicted where the schedule ends in pure noise',
+      manifest({ prediction: 'eps', schedule: { ...schedule, zeroTerminalSnr: true } }),
+      'invalid_manifest',
+      `models/tiny/model.json: prediction: expected "v" or "x0" with schedule.zeroTerminalSnr (pure noise tells no eps), received "eps". ${AGAIN}`,
     ],
     [
       'an unknown default spacing',

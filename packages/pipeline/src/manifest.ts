@@ -3,7 +3,7 @@ import type { UnetConfig } from '@sgdiff/diffusion-unet';
 import { createSchedule, publishedTimesteps, type Prediction, type ScheduleConfig } from '@sgdiff/sampler';
 import type { SgEncoderConfig } from '@sgdiff/sg-encoder';
 import { describe, ModelError } from './errors';
-import { SAMPLERS, type SamplerName } from './samplers';
+import { SAMPLERS, usualEta, type SamplerName } from './samplers';
 import { SPACINGS, type SpacingName } from './spacings';
 
 export const MODEL_FORMAT = 1;
@@ -25,7 +25,7 @@ export type ModelManifest = {
     readonly sampler: SamplerName;
     readonly steps: number;
     readonly guidanceScale: number;
-    /** Noise of the `ddim` sampler, 0 to 1. Default 0. */
+    /** Noise of that sampler, 0 to 1. Default: the sampler's own. */
     readonly eta?: number;
     /** Default 'trailing'. */
     readonly spacing?: SpacingName;
@@ -145,6 +145,9 @@ function findProblem(value: Record<string, unknown>): Problem | undefined {
   if (!(PREDICTIONS as readonly unknown[]).includes(prediction)) {
     return problem('prediction', `one of ${PREDICTIONS.join(', ')}`, prediction);
   }
+  if (prediction === 'eps' && schedule['zeroTerminalSnr'] === true) {
+    return problem('prediction', '"v" or "x0" with schedule.zeroTerminalSnr (pure noise tells no eps)', prediction);
+  }
   if (!isNumber(latentScale) || latentScale <= 0) return problem('latentScale', 'a number above 0', latentScale);
 
   if (!isObject(defaults)) return problem('defaults', 'an object', defaults);
@@ -160,7 +163,8 @@ function findProblem(value: Record<string, unknown>): Problem | undefined {
     return problem('defaults.guidanceScale', 'a number from 0', guidanceScale);
   const { eta = 0, spacing } = defaults;
   if (!isNumber(eta) || eta < 0 || eta > 1) return problem('defaults.eta', 'a number from 0 to 1', eta);
-  if (eta !== 0 && sampler !== 'ddim') return problem('defaults.eta', `0 with sampler "${String(sampler)}"`, eta);
+  if (eta !== 0 && usualEta(sampler as SamplerName) === undefined)
+    return problem('defaults.eta', `0 with sampler "${String(sampler)}"`, eta);
   if (spacing !== undefined && !(SPACINGS as readonly unknown[]).includes(spacing)) {
     return problem('defaults.spacing', `one of ${SPACINGS.join(', ')}`, spacing);
   }

@@ -432,7 +432,7 @@ function withDefaults(
     spacing: spacing ?? (list === DEFAULT_SIGMA_LIST ? defaults.spacing : undefined) ?? DEFAULT_SPACING,
     sigmas: list,
     guidanceScale: guidanceScale ?? defaults.guidanceScale,
-    eta: eta ?? (chosen === 'ddim' ? defaults.eta : undefined) ?? usualEta(chosen) ?? 0,
+    eta: eta ?? (chosen === defaults.sampler ? defaults.eta : undefined) ?? usualEta(chosen) ?? 0,
   };
 }
 

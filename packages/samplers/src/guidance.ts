@@ -17,7 +17,7 @@ export type GuidanceOptions<T extends tf.Tensor = tf.Tensor> = {
    */
   readonly rescaleOf?: Prediction;
   /**
-   * Guides only for `sigma` above the first of these levels and up to the second (arXiv:2404.07724, equation 5); elsewhere the
+   * Guides only for `sigma` above the first of these levels and up to the second (arXiv:2404.07724); elsewhere the
    * prediction is the conditional one. Default all levels.
    */
   readonly interval?: readonly [above: number, upTo: number];

@@ -24,7 +24,7 @@ export type LmsOptions = SampleOptions & {
  * @param sigmas Noise levels, strictly falling to 0, as from `samplingSigmas`; with `keepNoise` they may end above 0.
  * @returns The sample, `[B, …]`. The caller disposes it.
  * @throws SamplerError for bad arguments, or when a step goes wrong; SamplingAbortedError.
- * @see arXiv:2206.00364, equation 3 with sigma(t) = t, by the Adams-Bashforth method; k-diffusion's LMS.
+ * @see arXiv:2206.00364, equations 1 and 3 with sigma(t) = t, by the Adams-Bashforth method; k-diffusion's LMS.
  */
 export async function sampleLms<T extends tf.Tensor>(
   denoiser: Denoiser<T>,

@@ -46,7 +46,7 @@ export function polyexponentialSigmas(sigmaMin: number, sigmaMax: number, steps:
  * @param sigmas Strictly falling, above 0; a 0 at the end is no level to be drawn from and is passed over.
  * @returns `steps + 1` numbers, strictly falling from the first given level, the last 0; the given list itself if it has as many.
  * @throws SamplerError for bad arguments.
- * @see arXiv:2404.14507, section 4.
+ * @see arXiv:2404.14507.
  */
 export function resampledSigmas(sigmas: ArrayLike<number>, steps: number): Float64Array {
   const where = 'resampledSigmas';

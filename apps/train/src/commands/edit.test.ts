@@ -1,7 +1,7 @@
 import { createVocabulary, type SceneGraph } from '@sgdiff/sg-schema';
 import { describe, expect, it } from 'vitest';
 import { CliError } from '../errors';
-import { applyChange } from './edit';
+import { applyChange, CHANGE_FORMS } from './edit';
 
 const vocabulary = createVocabulary(
   ['sky', 'grass', 'sheep', 'zebra', 'tree', 'polar bear'],
@@ -33,6 +33,37 @@ describe('applyChange', () => {
     expect(change('- grass')).toEqual({ objects: ['sheep', 'sheep'], relationships: [[1, 'by', 0]] });
     expect(change('-sheep 2')).toEqual({ objects: ['sheep', 'grass'], relationships: [[0, 'standing on', 1]] });
     expect(change('- sheep')).toEqual({ objects: ['grass'], relationships: [] });
+  });
+
+  it('makes a relation another one, in its place', () => {
+    const changed = [...graph.relationships];
+    expect(change('sheep standing on grass -> behind')).toEqual({
+      objects: graph.objects,
+      relationships: [[0, 'behind', 1], changed[1]],
+    });
+    expect(change('sheep 2 by sheep->Behind')).toEqual({
+      objects: graph.objects,
+      relationships: [changed[0], [2, 'behind', 0]],
+    });
+    expect(change('sheep 2 by sheep -> sheep 2 behind sheep')).toEqual(change('sheep 2 by sheep -> behind'));
+    expect(change('sheep 2 by sheep -> sheep 2 standing on grass')).toEqual({
+      objects: graph.objects,
+      relationships: [changed[0], [2, 'standing on', 1]],
+    });
+    const twice = { ...graph, relationships: [...graph.relationships, graph.relationships[0]] };
+    expect(applyChange(twice, 'sheep standing on grass -> by', vocabulary).relationships).toEqual([
+      [0, 'by', 1],
+      changed[1],
+      [0, 'by', 1],
+    ]);
+  });
+
+  it('removes a relation and keeps its objects', () => {
+    expect(change('- sheep standing on grass')).toEqual({
+      objects: graph.objects,
+      relationships: [graph.relationships[1]],
+    });
+    expect(applyChange(graph, '- sheep 2 by sheep', vocabulary).ids).toEqual(graph.ids);
   });
 
   it('adds a relation between words of the graph', () => {
@@ -81,6 +112,22 @@ describe('applyChange', () => {
     ['- sheep 3', 'The graph has no "sheep 3". It has: sheep, grass, sheep.'],
     ['- sheep 0', 'The graph has no "sheep 0". It has: sheep, grass, sheep.'],
     [
+      'sheep behind grass -> by',
+      'The graph has no relation "sheep behind grass". It has: sheep standing on grass; sheep 2 by sheep.',
+    ],
+    [
+      '- tree behind grass',
+      'The graph has no relation "tree behind grass". It has: sheep standing on grass; sheep 2 by sheep.',
+    ],
+    [
+      '- sheep standing on grass; sheep 2 by sheep',
+      '"sheep standing on grass; sheep 2 by sheep" are several relations. Change one at a time.',
+    ],
+    [
+      'sheep standing on grass -> behnd',
+      'The change "sheep standing on grass -> behnd": expected one of the 4 known predicates, received "behnd"; perhaps "behind" is meant.',
+    ],
+    [
       'sheep -> zebr',
       'The change "sheep -> zebr": expected one of the 6 known objects, received "zebr"; perhaps "zebra" is meant.',
     ],
@@ -102,10 +149,10 @@ describe('applyChange', () => {
       'The change "+ sheep by sheep": expected a relation between two objects, received one of "sheep" with itself; ' +
         'write "sheep 2" for another sheep.',
     ],
-    ['sheep', 'Cannot read the change "sheep". Write "sheep -> zebra", "+ tree behind sheep" or "- boat".'],
-    ['+ ', 'Cannot read the change "+ ". Write "sheep -> zebra", "+ tree behind sheep" or "- boat".'],
-    ['-', 'Cannot read the change "-". Write "sheep -> zebra", "+ tree behind sheep" or "- boat".'],
-    ['', 'Cannot read the change "". Write "sheep -> zebra", "+ tree behind sheep" or "- boat".'],
+    ['sheep', `Cannot read the change "sheep". Write ${CHANGE_FORMS}.`],
+    ['+ ', `Cannot read the change "+ ". Write ${CHANGE_FORMS}.`],
+    ['-', `Cannot read the change "-". Write ${CHANGE_FORMS}.`],
+    ['', `Cannot read the change "". Write ${CHANGE_FORMS}.`],
   ])('refuses %j', (text, message) => {
     expect(() => change(text)).toThrow(new CliError(message));
   });

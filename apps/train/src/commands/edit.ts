@@ -1,33 +1,95 @@
-import { addObject, relate, removeObject, renameObject, safeParseSceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
+import {
+  addObject,
+  relate,
+  removeObject,
+  renameObject,
+  renameRelation,
+  safeParseSceneText,
+  sceneText,
+  unrelate,
+  type ParseResult,
+  type SceneGraph,
+  type Vocabulary,
+} from '@sgdiff/sg-schema';
 import { CliError } from '../errors';
+
+/** The forms of a change, for help and errors. */
+export const CHANGE_FORMS =
+  '"sheep -> zebra", "sheep left of tree -> right of", "+ tree behind sheep", "- boat" or "- sheep left of tree"';
 
 /**
  * A change of a graph in words:
  * - `sheep -> zebra` renames (every sheep; `sheep 2 -> zebra` the second one),
+ * - `sheep left of tree -> right of` makes a relation another one,
  * - `+ tree behind sheep` adds a relation, and its words where the graph has none of them yet,
- * - `- boat` removes an object and its relations.
+ * - `- boat` removes an object and its relations, `- sheep left of tree` that relation alone.
  *
  * @throws CliError for words that are not in the graph or that the model does not know, SceneGraphError for what cannot be done.
  */
 export function applyChange(graph: SceneGraph, change: string, vocabulary: Vocabulary): SceneGraph {
   const text = change.trim();
-  const rename = /^(.+?)\s*->\s*(.+)$/.exec(text);
-  if (rename) {
-    const [, from, to] = rename;
+  const becomes = /^(.+?)\s*->\s*(.+)$/.exec(text);
+  if (becomes) {
+    const [, from, to] = becomes;
+    const relations = relationsOf(graph, from, vocabulary);
+    if (relations) return changeRelations(graph, relations, change, to, vocabulary);
     if (vocabulary.objectIndex(to) === undefined) {
       // The parser's message suggests the nearest words.
-      parseWords(change, quoted(to), vocabulary);
+      requireParsed(change, safeParseSceneText(quoted(to), { vocabulary }));
     }
     return positionsOf(graph, from).reduce((changed, position) => renameObject(changed, position, to), graph);
   }
   if (/^-\s*\S/.test(text)) {
-    const positions = positionsOf(graph, text.slice(1).trim());
-    return [...positions].reverse().reduce((changed, position) => removeObject(changed, position), graph);
+    const name = text.slice(1).trim();
+    const relations = relationsOf(graph, name, vocabulary);
+    if (relations) return relations.reduceRight((changed, position) => unrelate(changed, position), graph);
+    return positionsOf(graph, name).reduceRight((changed, position) => removeObject(changed, position), graph);
   }
   if (/^\+\s*\S/.test(text)) {
     return addWords(graph, change, text.slice(1).trim(), vocabulary);
   }
-  throw new CliError(`Cannot read the change "${change}". Write "sheep -> zebra", "+ tree behind sheep" or "- boat".`);
+  throw new CliError(`Cannot read the change "${change}". Write ${CHANGE_FORMS}.`);
+}
+
+/** Positions of the relation that the words name; undefined if they name none, but an object. */
+function relationsOf(graph: SceneGraph, words: string, vocabulary: Vocabulary): number[] | undefined {
+  const result = parseBeside(graph, words, vocabulary);
+  if (!result.ok || result.graph.relationships.length === 0) return undefined;
+  const [[subject, predicate, object], ...more] = result.graph.relationships;
+  const found = graph.relationships.flatMap(([s, p, o], position) =>
+    s === subject && p === predicate && o === object ? [position] : [],
+  );
+  if (found.length === 0 || more.length > 0) {
+    const has = graph.relationships.length === 0 ? 'It has none.' : `It has: ${sceneText(graph)}.`;
+    throw new CliError(
+      more.length > 0
+        ? `"${words}" are several relations. Change one at a time.`
+        : `The graph has no relation "${words}". ${has}`,
+    );
+  }
+  return found;
+}
+
+/** The relations as `right of` or `sheep right of tree` has it. */
+function changeRelations(
+  graph: SceneGraph,
+  positions: readonly number[],
+  change: string,
+  to: string,
+  vocabulary: Vocabulary,
+): SceneGraph {
+  const [subject, , object] = graph.relationships[positions[0]];
+  const clause = parseBeside(graph, to, vocabulary);
+  if (clause.ok && clause.graph.relationships.length > 0) {
+    const [[s, predicate, o]] = clause.graph.relationships;
+    if (s === subject && o === object)
+      return positions.reduce((changed, position) => renameRelation(changed, position, predicate), graph);
+    const without = positions.reduceRight((changed, position) => unrelate(changed, position), graph);
+    return addWords(without, change, to, vocabulary);
+  }
+  const names = namesOf(graph);
+  const whole = requireParsed(change, parseBeside(graph, `${names[subject]} ${to} ${names[object]}`, vocabulary));
+  return positions.reduce((changed, position) => renameRelation(changed, position, whole.relationships[0][1]), graph);
 }
 
 /** Positions of `sheep` (all of them) or `sheep 2` (the second). */
@@ -49,20 +111,30 @@ function quoted(word: string): string {
 
 /** Adds relations and objects; words and numbers mean the objects that are there, as far as there are any. */
 function addWords(graph: SceneGraph, change: string, words: string, vocabulary: Vocabulary): SceneGraph {
-  const seen = new Map<string, number>();
-  const there = graph.objects.map((word) => {
-    const place = (seen.get(word) ?? 0) + 1;
-    seen.set(word, place);
-    return place === 1 ? quoted(word) : `${quoted(word)} ${place}`;
-  });
-  // With those there named first, the parser's numbering of equal words is that of the graph.
-  const together = parseWords(change, [...there, words].join('; '), vocabulary);
-  const grown = together.objects.slice(there.length).reduce((changed, word) => addObject(changed, word), graph);
-  return together.relationships.reduce((changed, [subject, predicate, object]) => relate(changed, subject, predicate, object), grown);
+  const together = requireParsed(change, parseBeside(graph, words, vocabulary));
+  const grown = together.objects.slice(graph.objects.length).reduce((changed, word) => addObject(changed, word), graph);
+  return together.relationships.reduce(
+    (changed, [subject, predicate, object]) => relate(changed, subject, predicate, object),
+    grown,
+  );
 }
 
-function parseWords(change: string, words: string, vocabulary: Vocabulary): SceneGraph {
-  const result = safeParseSceneText(words, { vocabulary });
+/** The words as a graph that has first the objects of the one given, so that equal words have the same numbers in both. */
+function parseBeside(graph: SceneGraph, words: string, vocabulary: Vocabulary): ParseResult {
+  return safeParseSceneText([...namesOf(graph), words].join('; '), { vocabulary });
+}
+
+/** Each object as the text form names it: `"sheep"`, `"sheep" 2`. */
+function namesOf({ objects }: SceneGraph): string[] {
+  const seen = new Map<string, number>();
+  return objects.map((word) => {
+    const number = (seen.get(word) ?? 0) + 1;
+    seen.set(word, number);
+    return number === 1 ? quoted(word) : `${quoted(word)} ${number}`;
+  });
+}
+
+function requireParsed(change: string, result: ParseResult): SceneGraph {
   if (result.ok) return result.graph;
   const [{ expected, received, hint }] = result.issues;
   throw new CliError(`The change "${change}": expected ${expected}, received ${received}; ${hint}.`);

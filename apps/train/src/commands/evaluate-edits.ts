@@ -202,7 +202,7 @@ function nextKind(
 }
 
 /** Per pixel 1 where the last edit of the picture drew anew, if only a little, else 0. */
-function regionOf({ record, width, height }: { readonly record: RequestRecord; readonly width: number; readonly height: number }): Uint8Array {
+export function regionOf({ record, width, height }: { readonly record: Pick<RequestRecord, 'edits'>; readonly width: number; readonly height: number }): Uint8Array {
   const rows = record.edits?.at(-1)?.region;
   const region = new Uint8Array(width * height).fill(1); // drawn in full
   if (!rows) return region;
@@ -213,7 +213,8 @@ function regionOf({ record, width, height }: { readonly record: RequestRecord; r
   return region;
 }
 
-function outsideBoxes(detections: readonly Detection[], words: readonly string[], width: number): (pixel: number) => boolean {
+/** Whether a pixel lies outside the boxes of the things of these words, and a margin around them. */
+export function outsideBoxes(detections: readonly Detection[], words: readonly string[], width: number): (pixel: number) => boolean {
   const boxes = detections.filter(({ category }) => words.includes(category) && !isPart(category)).map(({ box }) => box);
   return (pixel) => {
     const x = ((pixel % width) + 0.5) / width;
@@ -223,7 +224,7 @@ function outsideBoxes(detections: readonly Detection[], words: readonly string[]
 }
 
 /** Mean absolute difference of the pixels chosen, of 1; 0 where none is. */
-function change(before: Uint8Array, after: Uint8Array, chosen: (pixel: number) => boolean): number {
+export function change(before: Uint8Array, after: Uint8Array, chosen: (pixel: number) => boolean): number {
   let sum = 0;
   let values = 0;
   for (let pixel = 0; pixel < before.length / 3; pixel++) {

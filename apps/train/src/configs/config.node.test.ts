@@ -92,6 +92,8 @@ describe('a config file', () => {
         pretrain: { model: { encoder: { width: 10, globalWidth: 12, objectCount: 3 } } },
         diffusion: {
           samplingSteps: 2000,
+          prediction: 'eps',
+          schedule: { zeroTerminalSnr: true },
           model: { inChannels: 5, localWidth: 30, globalWidth: 12, nullToken: false },
         },
       },
@@ -99,6 +101,7 @@ describe('a config file', () => {
         `  pretrain.model.encoder.objectCount: expected ${pictureBook.pretrain.model.encoder.objectCount} (the words of picture-book), received 3\n` +
         `  diffusion.model.inChannels: expected ${pictureBook.autoencoder.model.embedDim} (autoencoder.model.embedDim), received 5\n` +
         '  diffusion.model.nullToken: expected true (diffusion.guidanceScale is not 1 or diffusion.dropCondition is not 0), received false\n' +
+        '  diffusion.prediction: expected "v" (diffusion.schedule.zeroTerminalSnr: pure noise tells no eps), received "eps"\n' +
         '  diffusion.samplingSteps: expected at most 1000 (diffusion.schedule.timesteps), received 2000\n',
     ],
     [

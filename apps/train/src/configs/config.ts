@@ -147,10 +147,11 @@ export const pictureBookConfigSchema = z.strictObject({
     minSnrGamma: z.number().positive().nullable(),
     dropCondition: share,
     schedule: z.strictObject({
-      kind: z.enum(['sqrt-linear', 'linear', 'cosine']),
+      kind: z.enum(['sqrt-linear', 'linear', 'cosine', 'sigmoid']),
       timesteps: count,
       betaStart: rate,
       betaEnd: rate,
+      zeroTerminalSnr: z.boolean().optional(),
     }),
     guidanceScale: z.number().nonnegative(),
     samplingSteps: count,
@@ -225,6 +226,9 @@ export function misfits({ data, autoencoder, pretrain, diffusion }: PictureBookC
   }
   if (!unet.nullToken && (diffusion.guidanceScale !== 1 || diffusion.dropCondition > 0)) {
     lines.push('  diffusion.model.nullToken: expected true (diffusion.guidanceScale is not 1 or diffusion.dropCondition is not 0), received false');
+  }
+  if (diffusion.schedule.zeroTerminalSnr && diffusion.prediction === 'eps') {
+    lines.push('  diffusion.prediction: expected "v" (diffusion.schedule.zeroTerminalSnr: pure noise tells no eps), received "eps"');
   }
   if (diffusion.samplingSteps > diffusion.schedule.timesteps) {
     lines.push(`  diffusion.samplingSteps: expected at most ${diffusion.schedule.timesteps} (diffusion.schedule.timesteps), received ${diffusion.samplingSteps}`);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseSceneText, createVocabulary, type SceneGraph } from '@sgdiff/sg-schema';
-import { describeEdit, graphDifference, objectNames } from './graph-difference';
+import { describeEdit, namedDifference, objectNames } from './named-difference';
 import { SERIES } from './series';
 
 const vocabulary = createVocabulary(
@@ -45,11 +45,11 @@ describe('describeEdit', () => {
   });
 });
 
-describe('graphDifference', () => {
+describe('namedDifference', () => {
   it('is turned round when the graphs are swapped', () => {
     const [a, b] = [SERIES[0]!, SERIES[6]!];
-    const there = graphDifference(a, b);
-    const back = graphDifference(b, a);
+    const there = namedDifference(a, b);
+    const back = namedDifference(b, a);
     expect(back.addedObjects).toEqual(there.removedObjects);
     expect(back.removedRelations).toEqual(there.addedRelations);
   });

@@ -1,7 +1,7 @@
 import type { SceneGraph } from '@sgdiff/sg-schema';
 
 /** What one graph has that another has not. Objects by name (`sheep 2`), relations as `sheep 2 by sheep`. */
-export type GraphDifference = {
+export type NamedDifference = {
   readonly addedObjects: readonly string[];
   readonly removedObjects: readonly string[];
   readonly addedRelations: readonly NamedRelation[];
@@ -33,7 +33,7 @@ export function relationText({ subject, predicate, object }: NamedRelation): str
   return `${subject} ${predicate} ${object}`;
 }
 
-export function graphDifference(before: SceneGraph, after: SceneGraph): GraphDifference {
+export function namedDifference(before: SceneGraph, after: SceneGraph): NamedDifference {
   const [namesBefore, namesAfter] = [objectNames(before), objectNames(after)];
   const [relationsBefore, relationsAfter] = [namedRelations(before), namedRelations(after)];
   const lacks = (relations: readonly NamedRelation[], wanted: NamedRelation): boolean =>
@@ -51,7 +51,7 @@ export function graphDifference(before: SceneGraph, after: SceneGraph): GraphDif
  * `boat in ocean → on grass`, `− kite`. Empty if nothing changed.
  */
 export function describeEdit(before: SceneGraph, after: SceneGraph): string[] {
-  const { addedObjects, removedObjects, addedRelations, removedRelations } = graphDifference(before, after);
+  const { addedObjects, removedObjects, addedRelations, removedRelations } = namedDifference(before, after);
   const phrases: string[] = [];
   const touches = (relation: NamedRelation, names: readonly string[]): boolean =>
     names.includes(relation.subject) || names.includes(relation.object);
