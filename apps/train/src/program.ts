@@ -9,10 +9,12 @@ import { contract, probeContract } from './commands/contract';
 import { demo } from './commands/demo';
 import { doctor, probe } from './commands/doctor';
 import { applyChange, CHANGE_FORMS } from './commands/edit';
-import { evaluateCompliance, evaluatePretrain, EVALUATION_SPLITS, type EvaluationSplit } from './commands/evaluate';
+import { evaluateCompliance, evaluatePretrain } from './commands/evaluate';
 import { evaluateEdits } from './commands/evaluate-edits';
 import { evaluateMaps } from './commands/evaluate-maps';
 import { evaluateSamplers, TABLE_STEPS } from './commands/evaluate-samplers';
+import { evaluateWeights } from './commands/evaluate-weights';
+import { EVALUATION_SPLITS, type EvaluationSplit } from './commands/evaluation-parts';
 import { exportModel } from './commands/export';
 import {
   drawGraphs,
@@ -271,6 +273,27 @@ export function buildProgram(): Command {
       }
     });
 
+  backend(common(program.command('evaluate-weights')))
+    .description('measure what weights of objects and relations do: are those that weigh more found more often, and the others as often?')
+    .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
+    .option('--count <count>', 'graphs', wholeFromTwo, 60)
+    .option('--weights <list>', 'weights, between commas', numbersFromZero, [0, 0.25, 0.5, 1, 2, 4, 8])
+    .addOption(new Option('--split <split>', 'data to draw the graphs from').choices(EVALUATION_SPLITS).default('test'))
+    .option('--seed <seed>', 'first seed', wholeFromZero, 0)
+    .option('--steps <steps>', 'steps per picture; the model’s unless given', wholeFromOne)
+    .action(async ({ model, count, weights, split, seed, steps, ...options }: EvaluateWeightsOptions) => {
+      const terminal = terminalOf(options);
+      const choice = await chooseBackend(options, terminal);
+      const source = modelSource(model);
+      const pipeline = await loadPipeline(source);
+      const settings = { count, weights, split, seed, ...(steps === undefined ? {} : { steps }) };
+      try {
+        await choice.guard(() => evaluateWeights(source, pipeline, settings, choice, terminal));
+      } finally {
+        pipeline.dispose();
+      }
+    });
+
   backend(common(program.command('evaluate-samplers')))
     .description('measure every sampler in several numbers of steps on the same graphs: graph compliance and Fréchet distance')
     .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
@@ -468,6 +491,8 @@ type EvaluateCommandOptions = BackendOptions & {
 
 type EvaluateMapsOptions = BackendOptions & { model: string; count: number; split: EvaluationSplit; seed: number };
 
+type EvaluateWeightsOptions = EvaluateMapsOptions & { weights: number[]; steps?: number };
+
 type EvaluateEditsOptions = BackendOptions & {
   model: string;
   kinds: EditKind[];
@@ -546,6 +571,14 @@ function wholeFromTwo(text: string): number {
 
 function wholeNumbers(text: string): number[] {
   return text.split(',').map(wholeFromOne);
+}
+
+function numbersFromZero(text: string): number[] {
+  return text.split(',').map((entry) => {
+    const value = Number(entry);
+    if (entry.trim() === '' || !Number.isFinite(value) || value < 0) throw new InvalidArgumentError('Expected numbers from 0, between commas.');
+    return value;
+  });
 }
 
 function wholeName(text: string): RegExp {

@@ -1,7 +1,7 @@
 import { isPart, renderScene, sampleScene } from '@sgdiff/datasets';
-import { initDetector, type Detection } from '@sgdiff/metrics';
-import { createRng, disposeParams } from '@sgdiff/nn';
-import { loadModelWeights, type ModelSource, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
+import type { Detection } from '@sgdiff/metrics';
+import { createRng } from '@sgdiff/nn';
+import type { ModelSource, Picture, Pipeline, RequestRecord } from '@sgdiff/pipeline';
 import { join } from 'node:path';
 import type { BackendChoice } from '../backend';
 import { EDIT_KINDS, sampleEdit, type EditKind, type GraphEdit } from '../data/picture-book-edits';
@@ -10,7 +10,7 @@ import { requireWritableFolder, writeFileAtomic } from '../files';
 import { encodePicture, tile, type Picture as Cell } from '../png';
 import { createRasterizer } from '../rasterizer';
 import type { Terminal } from '../terminal';
-import { detectAll, evaluationParts, TOLERANCE, type EvaluationSplit } from './evaluate';
+import { evaluationParts, loadModelDetector, TOLERANCE, type EvaluationSplit } from './evaluation-parts';
 import { interruptible } from './generate';
 
 export type EditsOptions = {
@@ -67,13 +67,10 @@ export async function evaluateEdits(
   terminal: Terminal,
 ): Promise<void> {
   const parts = evaluationParts(pipeline);
-  if (!parts.detector) {
-    throw new CliError(`The model "${pipeline.manifest.name}" carries no detector to measure with. Train one ("sgdiff train detector") and export again.`);
-  }
   const { count, split, seed, steps, kinds: asked, out } = options;
   if (out !== undefined) requireWritableFolder(out);
   const rasterize = await createRasterizer();
-  const params = await loadModelWeights(source, pipeline.manifest, 'detector.safetensors', () => initDetector(parts.detector, createRng(0)));
+  const detector = await loadModelDetector(source, pipeline);
   const progress = terminal.progress('edits', count);
   const tried: Record<EditKind, number> = { replace: 0, relate: 0, add: 0, remove: 0 };
   const startShown: Record<EditKind, number> = { ...tried };
@@ -87,12 +84,7 @@ export async function evaluateEdits(
           edits.map(({ edit }) => edit[which]),
           { ...settings, seeds: edits.map((candidate) => candidate.seed) },
         );
-      const detected = (pictures: readonly Picture[]): Promise<Detection[][]> =>
-        detectAll(
-          params,
-          parts,
-          pictures.map(({ pixels }) => pixels),
-        );
+      const detected = (pictures: readonly Picture[]): Promise<Detection[][]> => detector.detect(pictures.map(({ pixels }) => pixels));
       for (let index = 0; results.length < count && index < MOST_GRAPHS; ) {
         const some: Candidate[] = [];
         while (some.length < BATCH && index < MOST_GRAPHS) {
@@ -172,7 +164,7 @@ export async function evaluateEdits(
     terminal.result({ edits: summary, kinds, protocol, seconds });
   } finally {
     progress.stop();
-    disposeParams(params);
+    detector.dispose();
   }
 }
 

@@ -1,13 +1,10 @@
 // Whether the attention maps point at what they say they do.
 import type { Detection } from '@sgdiff/metrics';
-import { initDetector } from '@sgdiff/metrics';
-import { createRng, disposeParams } from '@sgdiff/nn';
-import { loadModelWeights, type ModelSource, type Picture, type Pipeline } from '@sgdiff/pipeline';
+import type { ModelSource, Picture, Pipeline } from '@sgdiff/pipeline';
 import type { Box } from '@sgdiff/sg-schema';
 import type { BackendChoice } from '../backend';
-import { CliError } from '../errors';
 import type { Terminal } from '../terminal';
-import { detectAll, evaluationParts, unseenSamples, type EvaluationSplit } from './evaluate';
+import { evaluationParts, loadModelDetector, unseenSamples, type EvaluationSplit } from './evaluation-parts';
 import { interruptible } from './generate';
 import { peakOf } from './maps';
 
@@ -40,11 +37,8 @@ export async function evaluateMaps(
   terminal: Terminal,
 ): Promise<void> {
   const parts = evaluationParts(pipeline);
-  if (!parts.detector) {
-    throw new CliError(`The model "${pipeline.manifest.name}" carries no detector to measure with. Train one ("sgdiff train detector") and export again.`);
-  }
   const samples = await unseenSamples(parts, split, count);
-  const params = await loadModelWeights(source, pipeline.manifest, 'detector.safetensors', () => initDetector(parts.detector, createRng(0)));
+  const detector = await loadModelDetector(source, pipeline);
   const progress = terminal.progress('drawing graphs', count);
   const pictures: Picture[] = [];
   try {
@@ -56,7 +50,7 @@ export async function evaluateMaps(
         progress.update(pictures.length);
       }
     });
-    const found = await detectAll(params, parts, pictures.map(({ pixels }) => pixels));
+    const found = await detector.detect(pictures.map(({ pixels }) => pixels));
     const hits = pictures.flatMap((picture, i) => hitsOf(picture, found[i]));
     const report = {
       things: mean(hits.filter(({ word }) => !BACKGROUNDS.includes(word))),
@@ -73,7 +67,7 @@ export async function evaluateMaps(
     terminal.result({ maps: report, protocol: { ...protocol, model: pipeline.manifest.name, backend: backend.name } });
   } finally {
     progress.stop();
-    disposeParams(params);
+    detector.dispose();
   }
 }
 

@@ -1,9 +1,8 @@
 // Shapes: N pictures, S image side, G width of the image encoder's global vector.
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { relationHolds } from '@sgdiff/datasets';
 import { initSmallImageEncoder, smallImageEncoder, type SmallImageEncoderConfig, type SmallImageEncoderParams } from '@sgdiff/masked-contrastive-pretrain';
-import { complianceReport, featureStatistics, frechetDistance, initDetector, type ComplianceReport, type Detection, type FeatureStatistics } from '@sgdiff/metrics';
+import { complianceReport, featureStatistics, frechetDistance, type ComplianceReport, type Detection, type FeatureStatistics } from '@sgdiff/metrics';
 import { createRng, disposeParams } from '@sgdiff/nn';
 import { loadModelWeights, networkCalls, SAMPLERS, type ModelSource, type Pipeline, type RequestRecord, type SamplerName } from '@sgdiff/pipeline';
 import type { SceneGraph } from '@sgdiff/sg-schema';
@@ -13,7 +12,7 @@ import { CliError } from '../errors';
 import { messageOf, requireWritableFolder, writeFileAtomic } from '../files';
 import { stoppable } from '../stop-signals';
 import type { Terminal } from '../terminal';
-import { detectAll, evaluationParts, TOLERANCE, toTensor, unseenSamples, type EvaluationSplit } from './evaluate';
+import { evaluationParts, holdsBetween, loadModelDetector, TOLERANCE, toTensor, unseenSamples, type EvaluationSplit } from './evaluation-parts';
 
 /** Steps that the table of docs/samplers.md has. */
 export const TABLE_STEPS: readonly number[] = [5, 10, 15, 25, 50];
@@ -88,13 +87,9 @@ export async function evaluateSamplers(
 ): Promise<void> {
   const { count, split, seed, cells: path, fresh, out } = options;
   const parts = evaluationParts(pipeline);
-  const { detector, data } = parts;
   const image = parts.pretrain.image;
-  if (!detector || image === null) {
-    throw new CliError(
-      `The model "${pipeline.manifest.name}" carries no ${detector ? 'image encoder' : 'detector'} to measure with. ` +
-        'Export one whose run trained it ("sgdiff train").',
-    );
+  if (image === null) {
+    throw new CliError(`The model "${pipeline.manifest.name}" carries no image encoder to measure with. Export one whose run trained it ("sgdiff train").`);
   }
   const wanted = wantedCells(options, pipeline.manifest.schedule.timesteps);
   for (const file of [path, ...(out === undefined ? [] : [out])]) requireWritableFolder(dirname(file));
@@ -103,29 +98,25 @@ export async function evaluateSamplers(
   const graphs = samples.slice(0, count).map(({ graph }) => graph);
   const renders = samples.map((sample) => sample.image);
 
-  const rng = createRng(0);
-  const detectorParams = await loadModelWeights(source, pipeline.manifest, 'detector.safetensors', () => initDetector(detector, rng));
-  const encoder = await loadModelWeights(source, pipeline.manifest, 'image-encoder.safetensors', () => initSmallImageEncoder(image, rng));
+  const detector = await loadModelDetector(source, pipeline);
+  let encoder: SmallImageEncoderParams | undefined;
   try {
-    const trueDetections = await detectAll(detectorParams, parts, renders.slice(0, count));
-    const trueFeatures = await featuresOf(encoder, image, renders.slice(0, count));
+    const params = await loadModelWeights(source, pipeline.manifest, 'image-encoder.safetensors', () => initSmallImageEncoder(image, createRng(0)));
+    encoder = params;
+    const trueDetections = await detector.detect(renders.slice(0, count));
+    const trueFeatures = await featuresOf(params, image, renders.slice(0, count));
     const comply = (detections: readonly (readonly Detection[])[]): ComplianceReport =>
-      complianceReport({
-        graphs,
-        detections,
-        trueDetections,
-        relationHolds: (predicate, subject, object) => relationHolds(predicate, subject, object, { tolerance: TOLERANCE }),
-      });
+      complianceReport({ graphs, detections, trueDetections, relationHolds: holdsBetween });
     const yardsticks: Yardsticks = {
       ...shares(comply(trueDetections)),
-      frechetOfOtherGraphs: distance(trueFeatures, await featuresOf(encoder, image, renders.slice(count))),
+      frechetOfOtherGraphs: distance(trueFeatures, await featuresOf(params, image, renders.slice(count))),
     };
 
     const { record } = await pipeline.generate(graphs[0], { steps: 1 }); // tells the model's hash and its settings
     const { model, spacing, sigmas, guidanceScale } = record;
     const protocol: SamplersProtocol = {
       dataset: 'picture-book',
-      dataSeed: data.seed,
+      dataSeed: parts.data.seed,
       split,
       firstIndex: 0,
       count,
@@ -147,8 +138,8 @@ export async function evaluateSamplers(
 
     await measure(missing, async (cell, report, signal) => {
       const drawn = await drawAll(pipeline, graphs, seed, cell, report, signal);
-      const { entity, relation } = comply(await detectAll(detectorParams, parts, drawn));
-      const done = { ...cell, entity, relation, frechet: distance(trueFeatures, await featuresOf(encoder, image, drawn)) };
+      const { entity, relation } = comply(await detector.detect(drawn));
+      const done = { ...cell, entity, relation, frechet: distance(trueFeatures, await featuresOf(params, image, drawn)) };
       measured.set(keyOf(cell), done);
       const runs: readonly Measured[] = [...others, { protocol, cells: [...measured.values()] }];
       writeFileAtomic(path, `${JSON.stringify({ format: 1, runs }, null, 1)}\n`);
@@ -160,8 +151,8 @@ export async function evaluateSamplers(
     if (out !== undefined) writeFileAtomic(out, `${JSON.stringify(result, null, 2)}\n`);
     terminal.result(result);
   } finally {
-    disposeParams(detectorParams);
-    disposeParams(encoder);
+    detector.dispose();
+    if (encoder) disposeParams(encoder);
   }
 
   /** Takes cells one by one under a progress bar that counts network calls; Ctrl-C loses the one under way. */

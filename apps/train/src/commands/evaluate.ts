@@ -1,14 +1,6 @@
-import { pictureBookVocabulary, relationHolds, renderScene, sampleScene, type PictureBookSample } from '@sgdiff/datasets';
-import { initSmallImageEncoder, retrieval, smallImageEncoder, type PretrainConfig } from '@sgdiff/masked-contrastive-pretrain';
-import {
-  complianceReport,
-  detect,
-  initDetector,
-  type ComplianceReport,
-  type Detection,
-  type DetectorConfig,
-  type DetectorParams,
-} from '@sgdiff/metrics';
+import type { PictureBookSample } from '@sgdiff/datasets';
+import { initSmallImageEncoder, retrieval, smallImageEncoder } from '@sgdiff/masked-contrastive-pretrain';
+import { complianceReport, type ComplianceReport } from '@sgdiff/metrics';
 import { createRng, disposeParams } from '@sgdiff/nn';
 import { loadModelWeights, type GenerateOptions, type ModelSource, type Pipeline, type RequestRecord, requireSampler } from '@sgdiff/pipeline';
 import { encodeSceneGraphs, initSgEncoder } from '@sgdiff/sg-encoder';
@@ -19,27 +11,14 @@ import type { BackendChoice } from '../backend';
 import { CliError } from '../errors';
 import { requireWritableFolder, writeFileAtomic } from '../files';
 import { encodePicture, tile, type Picture } from '../png';
-import { createRasterizer } from '../rasterizer';
 import type { Terminal } from '../terminal';
+import { evaluationParts, holdsBetween, loadModelDetector, TOLERANCE, toTensor, unseenSamples, type EvaluationSplit } from './evaluation-parts';
 import { interruptible } from './generate';
 
-/** What a picture-book model carries for its evaluation, in `parts.evaluation` of model.json. */
-export type EvaluationParts = {
-  readonly pretrain: PretrainConfig;
-  readonly detector: DetectorConfig;
-  readonly thresholds: Readonly<Record<string, number>>;
-  readonly data: { readonly seed: number; readonly size: number };
-};
-
-/** Slack of the relation rule on detected boxes, in picture sides: two pixels at 64 px. */
-export const TOLERANCE = 2 / 64;
+/** Pictures encoded at a time. */
 const BATCH = 10;
 const DRAW_BATCH = 4;
 const SHEET = 32;
-
-/** Splits that no stage is trained on. The detector's thresholds come from `validation`. */
-export const EVALUATION_SPLITS = ['test', 'validation'] as const;
-export type EvaluationSplit = (typeof EVALUATION_SPLITS)[number];
 
 export type ComplianceOptions = {
   readonly count: number;
@@ -61,9 +40,6 @@ export async function evaluateCompliance(
   terminal: Terminal,
 ): Promise<void> {
   const parts = evaluationParts(pipeline);
-  if (!parts.detector) {
-    throw new CliError(`The model "${pipeline.manifest.name}" carries no detector to measure with. Train one ("sgdiff train detector") and export again.`);
-  }
   const { count, split, seed, steps, sampler, guidanceScale } = options;
   if (options.out !== undefined) requireWritableFolder(options.out);
   const samples = await unseenSamples(parts, split, count);
@@ -73,15 +49,15 @@ export async function evaluateCompliance(
     ...(steps === undefined ? {} : { steps }),
     ...(guidanceScale === undefined ? {} : { guidanceScale }),
   };
-  const params = await loadModelWeights(source, pipeline.manifest, 'detector.safetensors', () => initDetector(parts.detector, createRng(0)));
+  const detector = await loadModelDetector(source, pipeline);
   try {
     const begun = performance.now();
     const { drawn, settings } = await drawAll(pipeline, graphs, seed, asked, terminal);
     const report = complianceReport({
       graphs,
-      detections: await detectAll(params, parts, drawn.map(({ data }) => data)),
-      trueDetections: await detectAll(params, parts, samples.map(({ image }) => image)),
-      relationHolds: (predicate, subject, object) => relationHolds(predicate, subject, object, { tolerance: TOLERANCE }),
+      detections: await detector.detect(drawn.map(({ data }) => data)),
+      trueDetections: await detector.detect(samples.map(({ image }) => image)),
+      relationHolds: holdsBetween,
     });
     const seconds = (performance.now() - begun) / 1000;
     const protocol = {
@@ -104,7 +80,7 @@ export async function evaluateCompliance(
     }
     terminal.result({ compliance: report, protocol, seconds });
   } finally {
-    disposeParams(params);
+    detector.dispose();
   }
 }
 
@@ -159,25 +135,6 @@ export async function evaluatePretrain(
   }
 }
 
-export function evaluationParts(pipeline: Pipeline): EvaluationParts {
-  const evaluation = pipeline.manifest.parts.evaluation as EvaluationParts | undefined;
-  if (!evaluation?.pretrain) {
-    throw new CliError(`The model "${pipeline.manifest.name}" carries nothing to evaluate it with on picture-book. Only models of "sgdiff export" carry that; an imported one draws, but cannot be measured here.`);
-  }
-  const words = pictureBookVocabulary().objects;
-  if (pipeline.vocabulary.objects.join() !== words.join()) {
-    throw new CliError(`The model "${pipeline.manifest.name}" has another vocabulary than picture-book, so it cannot be evaluated on it.`);
-  }
-  return evaluation;
-}
-
-/** The first scenes of a split, with their true renders. */
-export async function unseenSamples(parts: EvaluationParts, split: EvaluationSplit, count: number): Promise<PictureBookSample[]> {
-  const { seed, size } = parts.data;
-  const rasterize = await createRasterizer();
-  return Array.from({ length: count }, (_, i) => renderScene(sampleScene({ seed, split, index: i }), size, rasterize));
-}
-
 type DrawSettings = Pick<GenerateOptions, 'sampler' | 'steps' | 'guidanceScale'>;
 
 /** Settings that were not asked for are the model's. */
@@ -207,28 +164,6 @@ async function drawAll(
   }
   const { sampler, steps, spacing, guidanceScale, eta } = records[0];
   return { drawn, settings: { sampler, steps, spacing, guidanceScale, eta } };
-}
-
-export async function detectAll(params: DetectorParams, parts: EvaluationParts, images: readonly Uint8Array[]): Promise<Detection[][]> {
-  const found: Detection[][] = [];
-  for (let first = 0; first < images.length; first += BATCH) {
-    const tensor = toTensor(images.slice(first, first + BATCH), parts.data.size);
-    try {
-      found.push(...(await detect(params, parts.detector, tensor, { thresholds: parts.thresholds })));
-    } finally {
-      tensor.dispose();
-    }
-  }
-  return found;
-}
-
-/** RGB bytes to `[B, S, S, 3]` in [-1, 1]. The caller disposes it. */
-export function toTensor(images: readonly Uint8Array[], size: number): tf.Tensor4D {
-  const values = new Float32Array(images.length * size * size * 3);
-  images.forEach((image, i) => {
-    for (let k = 0; k < image.length; k++) values[i * image.length + k] = image[k] / 127.5 - 1;
-  });
-  return tf.tensor4d(values, [images.length, size, size, 3]);
 }
 
 function printTable({ entity, relation, graphs, ceiling, floor, categories, predicates }: ComplianceReport, split: EvaluationSplit, terminal: Terminal): void {

@@ -8,7 +8,6 @@ import { readRecord } from '../png';
 import { runJson } from '../testing/run-command';
 import { temporaryFolder } from '../testing/temporary-folder';
 import { writeTinyModel } from '../testing/tiny-model';
-import { hitsOf } from './evaluate-maps';
 import { writeMaps } from './maps';
 
 const folder = temporaryFolder();
@@ -48,24 +47,6 @@ describe('writeMaps', () => {
     expect(colour(1, 2, 1)).toEqual([255, 180, 114]);
     expect(colour(1, 0, 0)).toEqual([76, 76, 76]);
     expect(colour(2, 0, 0)).toEqual([76, 76, 76]);
-  });
-});
-
-describe('hitsOf', () => {
-  it('asks of objects named once whether their map points into the box found with most certainty', () => {
-    const maps = { objects: [peakAt(0), peakAt(15), peakAt(3), peakAt(3), null], relationships: [] };
-    const detections = [
-      { category: 'sheep', score: 0.4, box: [0.5, 0.5, 1, 1] as const },
-      { category: 'sheep', score: 0.9, box: [0, 0, 0.5, 0.5] as const },
-      { category: 'tree', score: 0.9, box: [0, 0, 0.5, 1] as const },
-      { category: 'dog', score: 0.9, box: [0, 0, 1, 1] as const },
-      { category: 'boat', score: 0.9, box: [0, 0, 1, 1] as const },
-    ];
-    const hits = hitsOf(picture(['sheep', 'tree', 'dog', 'dog', 'boat'], maps), detections);
-    expect(hits).toEqual([
-      { word: 'sheep', peakInBox: 1, otherPeakInBox: 0, boxArea: 0.25, massInBox: expect.closeTo(0.8 / 2, 6), centreInBox: 1 },
-      { word: 'tree', peakInBox: 0, otherPeakInBox: expect.closeTo(1 / 3, 6), boxArea: 0.5, massInBox: expect.closeTo(0.8 / 2, 6), centreInBox: 0 },
-    ]);
   });
 });
 
