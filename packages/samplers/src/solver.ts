@@ -123,7 +123,7 @@ export async function* runSolver<T extends tf.Tensor>(
       const at = (level: number) => `at step ${index} of ${steps} (sigma ${level})`;
       const { x: before, memory } = state;
       let draws = 0;
-      const answers: { readonly level: number; readonly x0: tf.Tensor }[] = [];
+      const calls: { readonly level: number; readonly input: tf.Tensor; readonly x0: tf.Tensor }[] = [];
       const context: SolverContext = {
         index,
         sigmas: levels,
@@ -133,7 +133,7 @@ export async function* runSolver<T extends tf.Tensor>(
           const answer = denoiser(x as T, level, { index, steps });
           expectShapeOf(where, 'the denoiser', at(level), answer, xT);
           const x0 = tf.clone(answer); // so that a tensor the denoiser keeps, or x itself, is not disposed with the step
-          answers.push({ level, x0 });
+          calls.push({ level, input: tf.clone(x), x0 });
           return x0;
         },
         noise: () => {
@@ -148,13 +148,13 @@ export async function* runSolver<T extends tf.Tensor>(
         memory: later,
       } = tf.tidy(() => {
         const next = solver.step({ x: before, memory }, context);
-        return { ...next, checked: answers.map((answer) => answer.x0) }; // out of the tidy's reach until they are read
+        return { ...next, calls }; // out of the tidy's reach until they are read
       });
-      const previous = new Set([...owned, ...answers.map((answer) => answer.x0)]);
+      const previous = new Set([...owned, ...calls.flatMap((call) => [call.input, call.x0])]);
       owned = new Set([x, x0, ...later]);
       state = { x, memory: later };
       try {
-        for (const answer of answers) await expectFinite(where, at(answer.level), answer.x0, before);
+        for (const { level, input, x0 } of calls) await expectFinite(where, at(level), x0, input);
         if (index === steps - 1 && x !== x0 && hasNonFinite(await x.data())) {
           throw new SamplerError(
             `${where}: the result, at sigma ${sigmaNext}, holds NaN or infinity. Look at options.noise.`,
@@ -294,9 +294,9 @@ function expectStateLike(where: string, after: string, received: tf.Tensor, like
 }
 
 /** Reads x0 back. That also waits for the backend, so that a step is over when it is reported to be. */
-async function expectFinite(where: string, at: string, x0: tf.Tensor, before: tf.Tensor): Promise<void> {
+async function expectFinite(where: string, at: string, x0: tf.Tensor, input: tf.Tensor): Promise<void> {
   if (!hasNonFinite(await x0.data())) return;
-  if (hasNonFinite(await before.data())) {
+  if (hasNonFinite(await input.data())) {
     throw new SamplerError(
       `${where}: the state that the denoiser was given ${at} holds NaN or infinity. Look at xT and at options.noise.`,
       'not_finite',

@@ -671,12 +671,14 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         );
       });
 
-      // Where the network is called again in the same step, it is given that noise, and is blamed for what it makes of it.
-      it.skipIf(callsOf(0, SIGMAS).length > 1)('does not blame the denoiser for noise that is not finite', async () => {
+      it('does not blame the denoiser for noise that is not finite', async () => {
         const endless: Noise = (shape) => tf.fill([...shape], Infinity);
-        expect(await failure([4, 2, 1].slice(1 - first), { noise: endless, keepNoise: true })).toBe(
+        const message = await failure([4, 2, 1].slice(1 - first), { noise: endless, keepNoise: true });
+        // Where a call of the same step comes after the noise, it is given it.
+        expect([
           `${name}: the result, at sigma 1, holds NaN or infinity. Look at options.noise.`,
-        );
+          expect.stringMatching(new RegExp(`^${name}: the state that the denoiser was given at step .* holds NaN or infinity. Look at xT and at options.noise.$`)),
+        ]).toContainEqual(message);
       });
     });
   });
