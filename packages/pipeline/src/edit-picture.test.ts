@@ -1,11 +1,10 @@
 import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
 import { addObject, relate, removeObject, renameObject, withIds, type SceneGraph } from '@sgdiff/sg-schema';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MAX_EDITS } from './edit-picture';
 import { loadPipeline } from './load';
 import { memorySource } from './model-source';
-import type { Picture, Pipeline } from './pipeline';
-import { parseRecord, type RequestRecord } from './record';
+import type { OwnImage, Picture, Pipeline } from './pipeline';
+import { MAX_EDITS, parseRecord, type RequestRecord } from './record';
 import { SAMPLERS } from './samplers';
 import { tinyManifest, tinyModel } from './testing/tiny-model';
 
@@ -26,6 +25,18 @@ describe.each(['cpu', 'wasm'] as const)('editing a picture by its graph, on %s',
     pipeline = await loadPipeline(memorySource('tiny', await tinyModel(tinyManifest)));
   });
   afterAll(() => pipeline.dispose());
+
+  /** Outside its last edit's region a picture is the one before it, to the byte. */
+  function expectKept(before: OwnImage, { pixels, record, width }: Picture): void {
+    const region = record.edits!.at(-1)!.region;
+    const kept = (at: number): boolean => {
+      const [y, x] = [Math.floor(at / 3 / width), Math.floor(at / 3) % width];
+      return region[Math.floor((y * region.length) / width)]![Math.floor((x * region.length) / width)] === '0';
+    };
+    const places = Array.from(pixels.keys()).filter(kept);
+    expect(places.length).toBeGreaterThan(0);
+    expect(places.map((at) => pixels[at])).toEqual(places.map((at) => before.pixels[at]));
+  }
 
   /** A picture whose edit leaves a part of it alone: which one does is up to random weights. */
   async function edited(): Promise<{ before: Picture; after: Picture }> {
@@ -49,6 +60,7 @@ describe.each(['cpu', 'wasm'] as const)('editing a picture by its graph, on %s',
     for (const row of region) expect(row).toMatch(/^[08f]{4}$/);
     expect(await pipeline.replay(throughJson(after))).toEqual(after);
     expect(await pipeline.edit(before.record, withZebra)).toEqual(after);
+    expectKept(before, after);
     expect(after.pixels).not.toEqual(before.pixels);
     expect(after.pixels).not.toEqual((await pipeline.edit(before.record, withZebra, { redraw: 'all' })).pixels);
   });
@@ -129,10 +141,11 @@ describe.each(['cpu', 'wasm'] as const)('editing a picture by its graph, on %s',
       throw new Error('No seed whose edit keeps a part of the picture.');
     }
 
-    it('is what the autoencoder gives back where nothing changes, whatever the settings', async () => {
+    it('is itself where nothing changes, to the byte, whatever the settings', async () => {
       const same = await pipeline.editImage(image, meadow, meadow, { steps: 2 });
       expect(same.record.edits).toBeUndefined();
       expect(same.record.image).toMatch(/^[0-9a-f]{64}$/);
+      expect(same.pixels).toEqual(image.pixels);
       for (const sampler of ['ddpm', 'heun', 'unipc'] as const) {
         expect((await pipeline.editImage(image, meadow, meadow, { steps: 3, seed: 5, sampler })).pixels).toEqual(
           same.pixels,
@@ -148,7 +161,11 @@ describe.each(['cpu', 'wasm'] as const)('editing a picture by its graph, on %s',
         edits: [{ graph: meadow }],
         seed: expect.any(Number) as number,
       });
+      expectKept(image, picture);
+      expect(picture.pixels).not.toEqual(image.pixels);
       expect(await pipeline.replay(throughJson(picture), { image })).toEqual(picture);
+      const clamped = { ...image, pixels: Uint8ClampedArray.from(image.pixels) as unknown as Uint8Array };
+      expect(await pipeline.replay(throughJson(picture), { image: clamped })).toEqual(picture); // as canvases give it
       const further = await pipeline.edit(picture.record, relate(addObject(withZebra, 'tree'), 3, 'behind', 2), {
         image,
       });
@@ -173,8 +190,17 @@ describe.each(['cpu', 'wasm'] as const)('editing a picture by its graph, on %s',
       const small = { width: 4, height: 4, pixels: new Uint8Array(48) };
       await throwing(
         () => pipeline.editImage(small, meadow, withZebra),
-        'image: expected 8 × 8 pixels of 3 bytes, as this model draws, received 4 × 4 and 48 bytes. Crop and scale it.',
+        'image: expected 8 × 8 pixels of 3 bytes, as this model draws, received 4 × 4 and 48 bytes. Crop and scale it, and leave alpha out.',
       );
+      const asFloats = { ...image, pixels: Float32Array.from(image.pixels) as unknown as Uint8Array };
+      const bytes = 'image: expected { width, height, pixels }, with the pixels as bytes in a Uint8Array, received ';
+      await throwing(() => pipeline.editImage(asFloats, meadow, withZebra), `${bytes}pixels that are `);
+      await throwing(() => pipeline.editImage(undefined as never, meadow, withZebra), `${bytes}nothing.`);
+      await throwing(() => pipeline.editImage(null as never, meadow, withZebra), `${bytes}null.`);
+      const { record: drawn } = await pipeline.generate(meadow, { steps: 1 });
+      const needless = 'image: expected none for a record of a picture that was drawn, received one.';
+      await throwing(() => pipeline.edit(drawn, withZebra, { image }), needless);
+      await throwing(() => pipeline.replay(drawn, { image }), needless);
       await throwing(() => pipeline.editImage(image, meadow, withZebra, { seed: -1 }), 'seed: expected a whole number');
       await throwing(
         () => pipeline.editImage(image, meadow, withZebra, { steps: 0 }),
@@ -207,6 +233,10 @@ describe.each(['cpu', 'wasm'] as const)('editing a picture by its graph, on %s',
         'Take the record that @sgdiff/pipeline gave with the picture.',
     });
     const wrong = (edits: unknown) => () => parseRecord({ ...record, edits });
+    const tooMany = Array.from({ length: MAX_EDITS + 1 }, () => past);
+    expect(wrong(tooMany)).toThrow(
+      'Request record: edits: expected at most 8, received 9, which would all be drawn along.',
+    );
     expect(wrong(3)).toThrow('Request record: edits: expected a list, received 3.');
     expect(wrong([{ graph: meadow, region: ['0g'] }])).toThrow(
       'Request record: edits[0]: expected an object with graph and region, a list of rows of digits from 0 to f, received',

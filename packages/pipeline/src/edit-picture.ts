@@ -7,13 +7,10 @@ import { drawLatents, type DrawSettings, type LatentDrawer } from './draw-latent
 import { editRegion, touchedObjects } from './edit-region';
 import { RequestError } from './errors';
 import type { Regions } from './hold-regions';
-import type { EditStep, RequestRecord } from './record';
+import { MAX_EDITS, type EditStep, type RequestRecord } from './record';
 
-/** So often a picture can be edited before it has to be drawn in full: every edit draws those before it along. */
-export const MAX_EDITS = 8;
-
-/** A picture that was not drawn: its latents `[1, h, w, C]` in the diffusion's scale, and the SHA-256 of its pixels. */
-export type Original = { readonly z: tf.Tensor4D; readonly sha256: string };
+/** A picture that was not drawn: its RGB bytes and their SHA-256, and its latents `[1, h, w, C]` in the diffusion's scale. */
+export type Original = { readonly pixels: Uint8Array; readonly sha256: string; readonly z: tf.Tensor4D };
 
 /** What is drawn together for an edited picture: the pictures it came from, then itself. */
 export type EditPlan = {
@@ -71,9 +68,9 @@ export async function planEdit(
   if (touched.before.length + touched.after.length === 0) {
     return { ...parent, graphs: [...parent.graphs.slice(0, -1), graph] };
   }
-  if (parent.edits.length === MAX_EDITS) {
+  if (parent.edits.length >= MAX_EDITS) {
     throw new RequestError(
-      `edit: expected a picture that was edited at most ${MAX_EDITS - 1} times, received one edited ${MAX_EDITS} times. ` +
+      `edit: expected a picture that was edited at most ${MAX_EDITS - 1} times, received one edited ${parent.edits.length} times. ` +
         `Draw it in full with redraw "all".`,
     );
   }

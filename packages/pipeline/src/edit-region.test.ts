@@ -76,6 +76,15 @@ describe('editRegion', () => {
     expect(cells(0.46)).toBe(1);
   });
 
+  it('asks the other maps where one is the same everywhere, as that of an object of weight 0 is', () => {
+    const flat = new Float32Array(SIDE * SIDE);
+    const after = looked(renamed, [spot(7, 7), flat, spot(4, 4)]);
+    const bare = editRegion(before, after, SIDE, { threshold: 0.5, grow: 0, fade: 0 });
+    expect([...bare].flatMap((share, cell) => (share > 0 ? [cell] : []))).toEqual([9]);
+    const none = editRegion(looked(GRAPH, [spot(7, 7), flat, spot(4, 4)]), after, SIDE);
+    expect([...none].every((share) => share === 1)).toBe(true);
+  });
+
   it('is empty for the same graph, and everything where a touched object has no map', () => {
     expect([...editRegion(before, before, SIDE)].every((share) => share === 0)).toBe(true);
     const blind = looked(renamed, [spot(7, 7), null, spot(4, 4)]);

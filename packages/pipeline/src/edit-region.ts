@@ -47,7 +47,8 @@ export function touchedObjects(before: SceneGraph, after: SceneGraph): Touched |
  * touches.
  *
  * @param side Cells of a side of the maps.
- * @returns `side * side` values from 0 to 1, rows from the top. All 1 where a touched object has no map.
+ * @returns `side * side` values from 0 to 1, rows from the top. All 1 where a touched object has no map, or where no map says anything: that
+ *   of an object of weight 0 is the same everywhere.
  */
 export function editRegion(
   before: Looked,
@@ -65,12 +66,14 @@ export function editRegion(
   let region = new Float32Array(side * side);
   for (const map of maps) {
     if (map === null) return everything;
-    const least = Math.min(...map);
-    const limit = least + threshold * (Math.max(...map) - least);
+    const [least, most] = [Math.min(...map), Math.max(...map)];
+    if (least === most) continue;
+    const limit = least + threshold * (most - least);
     map.forEach((value, cell) => {
       if (value >= limit) region[cell] = 1;
     });
   }
+  if (maps.length > 0 && !region.includes(1)) return everything;
   for (let i = 0; i < grow; i++) region = spread(region, side, 1);
   for (let i = 1; i <= fade; i++) region = spread(region, side, 1 - i / (fade + 1));
   return region;

@@ -13,6 +13,7 @@ import { bytesToHex } from '@noble/hashes/utils.js';
 import * as tf from '@tensorflow/tfjs-core';
 import { version } from '../package.json';
 import { createAttentionSums, pictureMaps, type PictureMaps } from './attention-maps';
+import { blendPictures } from './blend-pictures';
 import { drawLatents, type LatentDrawer } from './draw-latents';
 import { planEdit, planOf, type EditPlan, type Original } from './edit-picture';
 import { describe, RequestError } from './errors';
@@ -139,7 +140,7 @@ export type Pipeline = {
    * Changes a picture of one's own by its graph, as `edit` does with one that was drawn.
    *
    * @param graph What the picture shows: at least what is to change.
-   * @returns The picture, whose unchanged part is as the autoencoder gives it back. To draw it again or edit it, its record needs the
+   * @returns The picture, whose unchanged part is that of `image`, to the byte. To draw it again or edit it, its record needs the
    *   same `image`. With a change that touches everything it is `changed`, drawn in full.
    */
   editImage(image: OwnImage, graph: SceneGraph, changed: SceneGraph, options?: GenerateOptions): Promise<Picture>;
@@ -186,6 +187,10 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
     const withoutToken = triplesWithoutToken(graphs).slice(first);
     const { onStep, signal } = options;
     const sums = options.maps ? createAttentionSums() : undefined;
+    const toPictures = async (latents: tf.Tensor4D): Promise<Uint8Array[]> =>
+      blendPictures(await toPixels(latents), regions ?? [], drawer.latentShape, imageSize, original?.pixels).slice(
+        first,
+      );
     const readMaps = async (): Promise<PictureMaps[] | undefined> =>
       (await sums?.read())?.map((means, i) => pictureMaps(means, graphs[i], imageSize)).slice(first);
     const report =
@@ -202,7 +207,7 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
           await onStep({
             index: stepsBefore + index,
             steps: stepsBefore + steps,
-            preview: async () => (await preview(x0)).slice(first),
+            preview: () => preview(x0, toPictures),
             maps: stepMaps,
           });
         } finally {
@@ -221,7 +226,7 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
         ...(sums ? { onAttention: (attention) => sums.add(attention) } : {}),
       });
       const maps = await readMaps();
-      return (await toPixels(z)).slice(first).map((pixels, i) => ({
+      return (await toPictures(z)).map((pixels, i) => ({
         width: imageSize,
         height: imageSize,
         pixels,
@@ -251,9 +256,9 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
     return graphs.map((_, i) => dropped.filter(({ graph }) => graph === i).map(({ triple }) => triple));
   }
 
-  async function preview(x0: tf.Tensor): Promise<Uint8Array[]> {
+  async function preview(x0: tf.Tensor, toPictures: (z: tf.Tensor4D) => Promise<Uint8Array[]>): Promise<Uint8Array[]> {
     if (x0.isDisposed) throw new RequestError('preview: expected to be called before onStep is over. Await it there.');
-    return toPixels(x0 as tf.Tensor4D);
+    return toPictures(x0 as tf.Tensor4D);
   }
 
   /** Keeps the weights until the request is over. */
@@ -315,7 +320,7 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
         await onStep?.({
           index,
           steps: 2 * steps,
-          preview: async () => (await preview(x0)).slice(-1),
+          preview: async () => (await preview(x0, toPixels)).slice(-1),
           maps: () =>
             Promise.reject(
               new RequestError(
@@ -329,25 +334,51 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
     return drawPlan(plan, options, stepsBefore);
   }
 
+  /** A picture of one's own, checked; its bytes are copied, so that nobody changes them meanwhile. */
+  function requireImage(image: OwnImage): Uint8Array {
+    const { width, height, pixels } = (image ?? {}) as { [K in keyof OwnImage]?: unknown };
+    if (!(pixels instanceof Uint8Array || pixels instanceof Uint8ClampedArray)) {
+      throw new RequestError(
+        `image: expected { width, height, pixels }, with the pixels as bytes in a Uint8Array, received ` +
+          `${pixels === undefined ? describe(image) : `pixels that are ${describe(pixels)}`}.`,
+      );
+    }
+    if (width !== imageSize || height !== imageSize || pixels.length !== imageSize * imageSize * 3) {
+      throw new RequestError(
+        `image: expected ${imageSize} × ${imageSize} pixels of 3 bytes, as this model draws, received ${width} × ${height} and ` +
+          `${pixels.length} bytes. Crop and scale it, and leave alpha out.`,
+      );
+    }
+    return Uint8Array.from(pixels);
+  }
+
   /** Calls back with the picture of one's own that a record is made of, if it is. */
-  async function withOriginal<T>(
+  async function withRecorded<T>(
+    { image: expected }: Pick<RequestRecord, 'image'>,
     image: OwnImage | undefined,
-    expected: string | undefined,
     work: (original?: Original) => Promise<T>,
   ): Promise<T> {
+    if (expected === undefined) {
+      if (image === undefined) return work();
+      throw new RequestError(
+        'image: expected none for a record of a picture that was drawn, received one. Leave it out, or call editImage with it.',
+      );
+    }
     if (image === undefined) {
-      if (expected === undefined) return work();
       throw new RequestError(
         'image: expected the picture that was given to editImage, which this record needs, received none.',
       );
     }
-    const { width, height, pixels } = image;
-    if (width !== imageSize || height !== imageSize || pixels.length !== imageSize * imageSize * 3) {
-      throw new RequestError(
-        `image: expected ${imageSize} × ${imageSize} pixels of 3 bytes, as this model draws, received ${width} × ${height} and ` +
-          `${pixels.length} bytes. Crop and scale it.`,
-      );
-    }
+    return withOriginal(image, expected, work);
+  }
+
+  /** Calls back with a picture of one's own. */
+  async function withOriginal<T>(
+    image: OwnImage,
+    expected: string | undefined,
+    work: (original: Original) => Promise<T>,
+  ): Promise<T> {
+    const pixels = requireImage(image);
     const hash = bytesToHex(sha256(pixels));
     if (expected !== undefined && expected !== hash) {
       throw new RequestError(
@@ -364,7 +395,7 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
       ),
     );
     try {
-      return await work({ z, sha256: hash });
+      return await work({ pixels, sha256: hash, z });
     } finally {
       z.dispose();
     }
@@ -377,10 +408,7 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
         throw new RequestError(`redraw: expected "touched" or "all", received ${describe(redraw)}.`);
       }
       if (redraw === 'all') return generate(graph, { ...options, ...settings });
-      const needed = record.image === undefined ? undefined : image;
-      return withOriginal(needed, record.image, (original) =>
-        drawEdit(record, graph, { ...options, ...settings }, original),
-      );
+      return withRecorded(record, image, (original) => drawEdit(record, graph, { ...options, ...settings }, original));
     });
 
   return {
@@ -401,13 +429,14 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
     edit,
     editImage: (image, graph, changed, options = {}) =>
       request(() =>
-        withOriginal(image, undefined, (original) => drawEdit({ graph }, changed, { seed: 0, ...options }, original)),
+        withOriginal(image, undefined, (original) =>
+          drawEdit({ graph }, changed, { ...options, seed: options.seed ?? 0 }, original),
+        ),
       ),
     replay: (value, { image, ...options } = {}) =>
       request(async () => {
         const { record, settings } = settingsOf(value);
-        const needed = record.image === undefined ? undefined : image;
-        return withOriginal(needed, record.image, (original) =>
+        return withRecorded(record, image, (original) =>
           drawPlan(planOf(record, drawer, original), { ...options, ...settings }),
         );
       }),

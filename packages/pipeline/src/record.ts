@@ -31,6 +31,9 @@ export type RequestRecord = {
   readonly versions: Readonly<Record<string, string>>;
 };
 
+/** So often a picture can be edited before it has to be drawn in full: every edit draws those before it along. */
+export const MAX_EDITS = 8;
+
 /** A picture on the way to an edited one. */
 export type EditStep = {
   readonly graph: SceneGraph;
@@ -98,6 +101,9 @@ function requireHash(value: unknown): string {
 
 function parseEdits(value: unknown): EditStep[] {
   if (!Array.isArray(value)) throw new RequestError(`edits: expected a list, received ${describe(value)}.`);
+  if (value.length > MAX_EDITS) {
+    throw new RequestError(`edits: expected at most ${MAX_EDITS}, received ${value.length}, which would all be drawn along.`);
+  }
   return value.map((edit: unknown, i) => {
     const region = isObject(edit) ? edit['region'] : undefined;
     const isRow = (row: unknown): row is string => typeof row === 'string' && /^[0-9a-f]+$/.test(row);

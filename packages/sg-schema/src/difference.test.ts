@@ -93,4 +93,29 @@ describe('graphDifference', () => {
     expect(graphDifference(GRAPH, { ...GRAPH, negative })).toEqual({ ...NOTHING, negative: true });
     expect(graphDifference({ ...GRAPH, negative }, { ...GRAPH, negative: { ...negative } })).toEqual(NOTHING);
   });
+
+  it('compares negative graphs by what they say', () => {
+    const negative: SceneGraph = { objects: ['car', 'road'], relationships: [[0, 'on', 1]], weights: [2, 1] };
+    const differs = (other: SceneGraph): boolean =>
+      graphDifference({ ...GRAPH, negative }, { ...GRAPH, negative: other }).negative;
+    expect(differs(withIds({ ...negative, relationshipWeights: [1] }))).toBe(false);
+    expect(differs({ objects: ['road', 'car'], relationships: [[1, 'on', 0]], weights: [1, 2] })).toBe(false);
+    expect(differs({ ...negative, weights: [1, 2] })).toBe(true);
+    expect(differs({ ...negative, relationships: [] })).toBe(true);
+    expect(differs({ ...negative, relationships: [[0, 'by', 1]] })).toBe(true);
+    expect(differs({ ...negative, relationshipWeights: [3] })).toBe(true);
+  });
+
+  it('takes a graph that was written without ids by its words, whatever ids an edit left before', () => {
+    const edited = removeObject(withIds(GRAPH), 0); // ids o1, o2, o3
+    const { ids: _, ...written } = edited;
+    expect(graphDifference(edited, written)).toEqual(NOTHING);
+    const renamed = { ...written, objects: written.objects.with(2, 'zebra') };
+    expect(graphDifference(edited, renamed)).toEqual(difference({ changed: [[2, 2]] }));
+    const grown = {
+      objects: ['cloud', ...written.objects],
+      relationships: written.relationships.map(([s, p, o]) => [s + 1, p, o + 1] as const),
+    };
+    expect(graphDifference(edited, grown)).toEqual(difference({ added: [0] }));
+  });
 });

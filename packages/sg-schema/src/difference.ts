@@ -22,9 +22,10 @@ export type GraphDifference = {
 /**
  * What has to change in `before` to make it `after`.
  *
- * An object is the same where it has the same id; a graph without ids has those that the edits give it (`withIds`). Between graphs that
- * have no id in common, or that both have none, it is the same where it is the n-th of its word; those left over on both sides are taken
- * in order for renamed ones. A renamed object keeps its relations: they are not counted as changed. Order and boxes do not matter.
+ * An object is the same where it has the same id; if only `after` has ids, `before` has those that edits give it (`withIds`). Between
+ * graphs that have no id in common, or where `after` has none, it is the same where it is the n-th of its word; those left over on both
+ * sides are taken in order for renamed ones. A renamed object keeps its relations: they are not counted as changed. Order and boxes do
+ * not matter.
  */
 export function graphDifference(before: SceneGraph, after: SceneGraph): GraphDifference {
   const partner = partners(before, after); // of each object before, its position after
@@ -56,14 +57,13 @@ export function graphDifference(before: SceneGraph, after: SceneGraph): GraphDif
       }),
     },
     relationships: { added: without(is, was), removed: without(was, is) },
-    negative: canonical(before.negative) !== canonical(after.negative),
+    negative: differ(before.negative, after.negative),
   };
 }
 
 function partners(before: SceneGraph, after: SceneGraph): (number | undefined)[] {
-  if (before.ids !== undefined || after.ids !== undefined) {
-    const [idsBefore, idsAfter] = [withIds(before).ids!, withIds(after).ids!];
-    const byId = idsBefore.map((id) => position(idsAfter, id));
+  if (after.ids !== undefined) {
+    const byId = withIds(before).ids!.map((id) => position(after.ids!, id));
     if (byId.some((place) => place !== undefined)) return byId;
   }
   const [namesBefore, namesAfter] = [numbered(before.objects), numbered(after.objects)];
@@ -98,9 +98,10 @@ function without(list: readonly string[], other: readonly string[]): number[] {
   });
 }
 
-/** What of a negative graph is drawn. */
-function canonical(graph: SceneGraph | undefined): string {
-  if (graph === undefined) return '';
-  const { objects, relationships, weights = [], relationshipWeights = [] } = graph;
-  return JSON.stringify([objects, relationships, weights, relationshipWeights]);
+/** Whether negative graphs say different things; their ids do not matter. */
+function differ(before: SceneGraph | undefined, after: SceneGraph | undefined): boolean {
+  if (before === undefined || after === undefined) return before !== after;
+  const { objects, relationships } = graphDifference(before, { ...after, ids: undefined });
+  const lists = [objects.added, objects.removed, objects.changed, relationships.added, relationships.removed];
+  return lists.some((list) => list.length > 0);
 }

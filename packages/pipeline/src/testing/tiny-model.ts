@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto';
 import { initAutoencoder, type AutoencoderConfig } from '@sgdiff/latent-autoencoder';
 import { initUnet, type UnetConfig } from '@sgdiff/diffusion-unet';
 import { createRng, disposeParams, mapParams, paramsToSafetensors, type ParamTree, type Rng } from '@sgdiff/nn';
+import { createSchedule } from '@sgdiff/sampler';
 import { initSgEncoder, type SgEncoderConfig } from '@sgdiff/sg-encoder';
 import { createVocabulary, vocabularyToJson } from '@sgdiff/sg-schema';
 import * as tf from '@tensorflow/tfjs-core';
+import type { LatentDrawer } from '../draw-latents';
 import { MODEL_FORMAT, type ModelManifest } from '../manifest';
 
 export type ModelFiles = Record<string, Uint8Array>;
@@ -96,8 +98,29 @@ export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Moved away from their start, at which parts of a network are zero and would hide what is before them. */
+/** The parts of the tiny model that draw latents. The caller disposes the params of encoder and U-Net. */
+export function tinyDrawer(): LatentDrawer {
+  return {
+    vocabulary,
+    encoder: { params: randomParams('encoder', (rng) => initSgEncoder(encoder, rng)), config: encoder },
+    unet: { params: randomParams('unet', (rng) => initUnet(unet, rng)), config: unet },
+    schedule: createSchedule(tinyManifest.schedule),
+    prediction: tinyManifest.prediction,
+    latentShape: [4, 4, unet.inChannels],
+  };
+}
+
 async function randomWeights(name: string, init: (rng: Rng) => ParamTree): Promise<Uint8Array> {
+  const params = randomParams(name, init);
+  try {
+    return await paramsToSafetensors(params, { dtype: 'F16' });
+  } finally {
+    disposeParams(params);
+  }
+}
+
+/** Moved away from their start, at which parts of a network are zero and would hide what is before them. */
+function randomParams<T extends ParamTree>(name: string, init: (rng: Rng) => T): T {
   const rng = createRng('tiny-model', name);
   const fresh = init(rng);
   const moved = mapParams(fresh, (tensor, path) =>
@@ -107,10 +130,6 @@ async function randomWeights(name: string, init: (rng: Rng) => ParamTree): Promi
       return tf.add(tensor, tf.mul(tf.tensor(noise, tensor.shape), scale));
     }),
   );
-  try {
-    return await paramsToSafetensors(moved, { dtype: 'F16' });
-  } finally {
-    disposeParams(fresh);
-    disposeParams(moved);
-  }
+  disposeParams(fresh);
+  return moved;
 }
