@@ -150,6 +150,9 @@ export type Pipeline = {
   dispose(): void;
 };
 
+/** The product of a relation's weight and those of its objects has to be a float32. */
+const MAX_WEIGHT = 1e6;
+
 /** What a pipeline is made of. */
 export type PipelineParts = {
   readonly manifest: ModelManifest;
@@ -293,7 +296,7 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
   }
 
   async function drawPlan(plan: EditPlan, options: GenerateOptions, stepsBefore?: number): Promise<Picture> {
-    const graphs = parseSceneGraphs(plan.graphs, graphRules);
+    const graphs = plan.graphs.map((graph) => parseSceneGraph(graph, graphRules));
     const seeds = graphs.map(() => options.seed!);
     return (await draw(graphs, seeds, options, plan, stepsBefore)).at(-1)!;
   }
@@ -306,7 +309,7 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
     original?: Original,
   ): Promise<Picture> {
     const settings = checkSettings(withDefaults(options, manifest));
-    const [before, after] = parseSceneGraphs([record.graph, graph], graphRules);
+    const [before, after] = [record.graph, graph].map((each) => parseSceneGraph(each, graphRules));
     const seed = requireSeed(options.seed);
     checkForModel(settings, [before, after], drawer);
     const { onStep, signal } = options;
@@ -488,6 +491,16 @@ function checkForModel(
     throw new RequestError(
       `guidanceScale: expected 1, since this model was not trained for guidance, received ${guidanceScale}. Leave it out.`,
     );
+  }
+  for (const { weights = [], relationshipWeights = [] } of graphs.flatMap(({ negative, ...graph }) =>
+    negative ? [graph, negative] : [graph],
+  )) {
+    const tooLarge = [...weights, ...relationshipWeights].find((weight) => weight > MAX_WEIGHT);
+    if (tooLarge !== undefined) {
+      throw new RequestError(
+        `weights: expected numbers from 0 to ${MAX_WEIGHT}, received ${tooLarge}. From about 8 on, more hardly changes anything.`,
+      );
+    }
   }
   if (guidanceScale === 1 && graphs.some(({ negative }) => negative)) {
     throw new RequestError(

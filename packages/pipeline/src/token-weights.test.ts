@@ -80,4 +80,14 @@ describe.each([
     expect(weighed.pixels).not.toEqual(pixels);
     await expectNoLeak(async () => void (await pipeline.generate(weigh([1, 2, 1]))));
   });
+
+  it('are refused where a float32 could not hold their product', async () => {
+    const refused = 'weights: expected numbers from 0 to 1000000, received 1e+300.';
+    await expect(pipeline.generate(weigh([1, 1, 1e300]))).rejects.toThrow(refused);
+    await expect(pipeline.generate(weigh([1, 1, 1], [1e300, 1]))).rejects.toThrow(refused);
+    const negative = { objects: ['zebra'], relationships: [], weights: [1e300] };
+    await expect(pipeline.generate({ ...meadow, negative })).rejects.toThrow(refused);
+    const most = await pipeline.generate(weigh([1e6, 1e6, 1e6], [1e6, 1e6])); // drawn: finite
+    expect(most.pixels.length).toBeGreaterThan(0);
+  });
 });
