@@ -154,7 +154,7 @@ export async function samplersChart({ yardsticks, cells }) {
       {
         stroke: 'sampler',
         symbolType: 'stroke',
-        title: 'sampler (broken: draws noise)',
+        title: 'sampler (dashed line: draws noise)',
         titleLimit: 300,
         labelLimit: 300,
         orient: 'bottom',

@@ -4,7 +4,7 @@ import { SAMPLERS } from '@sgdiff/pipeline';
 import { setupBackend } from '@sgdiff/test-kit';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { sha256 } from './files';
-import { readRecord } from './png';
+import { encodePicture, readRecord } from './png';
 import { runCommand, startCommand } from './testing/run-command';
 import { temporaryFolder } from './testing/temporary-folder';
 import { writeTinyModel } from './testing/tiny-model';
@@ -16,12 +16,23 @@ const folder = temporaryFolder();
 const at = (path: string): string => join(folder, path);
 const GOOD = '{"objects": ["sheep", "grass"], "relationships": [[0, "standing on", 1]]}';
 const OUT = ['--out', 'new/out'];
+const OWN = ['edit', 'own.png', '--model', 'model', '--backend', 'cpu', '--change', 'sheep -> zebra', '--out', 'new/out.png'];
+const RECORD = {
+  format: 1,
+  graph: JSON.parse(GOOD) as object,
+  model: { name: 'tiny', sha256: '0'.repeat(64) },
+  ...{ seed: 1, sampler: 'ddim', steps: 1, guidanceScale: 1, eta: 0, backend: 'cpu', versions: {} },
+};
 
 beforeAll(async () => {
   await setupBackend('cpu');
   await writeTinyModel(at('model'));
   writeFileSync(at('good.json'), GOOD);
   mkdirSync(at('folder.json'));
+  writeFileSync(at('two.json'), `[${GOOD}, ${GOOD}]`);
+  writeFileSync(at('drawn.json'), JSON.stringify(RECORD));
+  writeFileSync(at('edited.json'), JSON.stringify({ ...RECORD, image: '0'.repeat(64) }));
+  writeFileSync(at('own.png'), encodePicture({ width: 8, height: 8, data: new Uint8Array(192) }));
 }, TIMEOUT);
 
 /** Standard error of a command that must fail, without the line that names the backend. Nothing must have been written. */
@@ -251,6 +262,65 @@ describe('other commands', () => {
       'edit a file that is no picture',
       ['edit', 'text.png', '--change', 'sheep -> zebra'],
       () => `The picture ${at('text.png')} could not be read: wrong PNG signature. Expected a PNG made by sgdiff, or the record beside it.`,
+    ],
+    [
+      'edit a picture of one’s own in full',
+      [...OWN, '--graph', 'sheep', '--redraw', 'all'],
+      () =>
+        '--redraw all: expected for a picture made by sgdiff, received with --graph for one of your own, of which nothing would be left. ' +
+        'Leave it out, or draw the graph with "sgdiff generate".',
+    ],
+    [
+      'edit a picture of one’s own with another',
+      [...OWN, '--graph', 'sheep', '--image', 'own.png'],
+      () => "option '--image <png>' cannot be used with option '--graph <text>'\n(--help shows what is possible)",
+    ],
+    [
+      'edit a picture of one’s own that shows one of several graphs',
+      [...OWN, '--graph', 'two.json'],
+      () => `${at('two.json')}: expected one graph, received a list of 2. Leave the one that the picture shows.`,
+    ],
+    [
+      'edit a picture that was drawn with one of one’s own',
+      ['edit', 'drawn.json', '--change', 'sheep -> zebra', '--image', 'own.png'],
+      () => `--image own.png: expected for a record that needs a picture of your own, received for ${at('drawn.json')}, which needs none. Leave it out.`,
+    ],
+    [
+      'edit a picture that was made of one’s own without that',
+      ['edit', 'edited.json', '--change', 'sheep -> zebra'],
+      () => `${at('edited.json')} was made of a picture of your own: expected that, too, received none. Give it with --image.`,
+    ],
+    [
+      'edit all of a picture with one of one’s own',
+      ['edit', 'edited.json', '--change', 'sheep -> zebra', '--image', 'own.png', '--redraw', 'all'],
+      () => '--image: expected with --redraw touched, received with all, which leaves nothing of your own picture. Leave one of them out.',
+    ],
+    [
+      'edit a picture that was drawn with other settings',
+      ['edit', 'drawn.json', '--change', 'sheep -> zebra', '--seed', '0', '--guidance', '2', '--sigmas', 'karras'],
+      () =>
+        '--seed, --guidance, --sigmas: expected with --graph, received for a picture whose record holds its settings. ' +
+        'Leave them out, or draw the graph with "sgdiff generate".',
+    ],
+    [
+      'edit all objects away',
+      [...OWN, '--graph', 'sheep', '--change', '- zebra'],
+      () => '--change "sheep -> zebra" "- zebra": expected an object to be left, received a graph without any. Keep one, or add one, such as --change "+ sheep".',
+    ],
+    [
+      'edit a picture of one’s own with an unknown sampler',
+      [...OWN, '--graph', 'sheep', '--sampler', 'oiler'],
+      () => `Unknown sampler "oiler", expected one of: ${SAMPLERS.join(', ')}.`,
+    ],
+    [
+      'draw a graph with a picture of one’s own',
+      ['generate', 'good.json', '--image', 'own.png'],
+      () => '--image is for a picture drawn again: give --replay as well, or leave it out.',
+    ],
+    [
+      'draw a picture again with one of one’s own that it needs not',
+      ['generate', 'drawn.json', '--replay', '--image', 'own.png', '--model', 'model', '--backend', 'cpu'],
+      () => `--image own.png: expected for a record that needs a picture of your own, received for ${at('drawn.json')}, which needs none. Leave it out.`,
     ],
     ['train an unknown stage', ['train', 'everything'], () => 'Unknown stage "everything", expected one of: autoencoder, pretrain, detector, diffusion.'],
     ['prepare an unknown data set', ['prepare', 'coco'], () => 'Unknown data set "coco", expected: picture-book.'],

@@ -1,14 +1,13 @@
 import { basename, dirname, join } from 'node:path';
 import { version } from '../package.json';
-import { loadPipeline, SAMPLERS, SIGMA_LISTS, SPACINGS, type Picture } from '@sgdiff/pipeline';
+import { loadPipeline, SAMPLERS, SIGMA_LISTS, SPACINGS, type Picture, type RequestRecord } from '@sgdiff/pipeline';
 import { IMPORT_KINDS, PRECISIONS, PRESET_NAMES, type ImportKind, type Precision } from '@sgdiff/published-models';
-import type { SceneGraph } from '@sgdiff/sg-schema';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS, describeBackend, startBackend, type AskedBackend, type BackendChoice } from './backend';
 import { contract, probeContract } from './commands/contract';
 import { demo } from './commands/demo';
 import { doctor, probe } from './commands/doctor';
-import { applyChange, CHANGE_FORMS } from './commands/edit';
+import { applyChanges, CHANGE_FORMS } from './commands/edit';
 import { evaluateCompliance, evaluatePretrain } from './commands/evaluate';
 import { evaluateEdits } from './commands/evaluate-edits';
 import { evaluateMaps } from './commands/evaluate-maps';
@@ -18,15 +17,18 @@ import { EVALUATION_SPLITS, type EvaluationSplit } from './commands/evaluation-p
 import { exportModel } from './commands/export';
 import {
   drawGraphs,
+  drawSettings,
   interruptible,
   noteWithoutToken,
   pictureNames,
+  readGraph,
   readGraphs,
   readRequest,
   reportDrawing,
   requireNotOverwritten,
   writePicture,
   writePictureAndMaps,
+  type AskedSettings,
 } from './commands/generate';
 import { importModel } from './commands/import';
 import { info } from './commands/info';
@@ -105,26 +107,20 @@ export function buildProgram(): Command {
       },
     );
 
-  backend(common(program.command('generate')))
+  samplingOptions(backend(common(program.command('generate'))))
     .description('draw scene graphs: a JSON file (one graph or a list), or a text like "sheep standing on grass"')
     .argument('<graph>', 'file or text; with --replay a picture')
     .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
     .option('--out <folder>', 'where the pictures go', 'out')
-    .option('--seed <seed>', 'same seed, same picture', number, 0)
-    .option('--steps <steps>', 'steps per picture, of one network call each or, with some samplers, two; the model’s unless given', number)
-    .option('--sampler <name>', `${SAMPLERS.join(', ')}; the model’s unless given`)
-    .option('--guidance <scale>', 'how closely the graph is followed, 1 is without guidance; the model’s unless given', number)
-    .option('--eta <eta>', 'noise of ddim, the ancestral samplers and the SDE ones, 0 to 1; the model’s or the sampler’s unless given', number)
-    .option('--spacing <name>', `which timesteps the steps visit: ${SPACINGS.join(', ')}; the model’s unless given`)
-    .option('--sigmas <name>', `levels of noise in place of timesteps: ${SIGMA_LISTS.join(', ')}; schedule, the timesteps, unless given`)
     .addOption(
       new Option('--replay', 'the argument is a picture made by sgdiff: draw it again from its record')
         .default(false)
-        .conflicts(['seed', 'steps', 'sampler', 'guidance', 'eta', 'spacing', 'sigmas']),
+        .conflicts([...SETTINGS]),
     )
     .option('--image <png>', 'with --replay: your own picture that an edited one was made of')
     .option('--maps', 'also write where the network looked at each object and relation, as <name>-maps.png', false)
     .action(async (input: string, options: GenerateCommandOptions) => {
+      if (options.image !== undefined && !options.replay) throw new CliError('--image is for a picture drawn again: give --replay as well, or leave it out.');
       const terminal = terminalOf(options);
       const choice = await chooseBackend(options, terminal);
       const begun = performance.now();
@@ -134,10 +130,11 @@ export function buildProgram(): Command {
         if (options.replay) {
           const path = userPath(input);
           const record = readRequest(path);
-          const image = options.image === undefined ? undefined : readOwnImage(userPath(options.image));
+          const own = ownImagePath(options.image, record, path);
+          const image = own === undefined ? undefined : readOwnImage(own);
           const target = join(out, `${basename(path).replace(/\.(png|json)$/, '')}-replay.png`);
           requireWritableFolder(out);
-          requireNotOverwritten([target]);
+          requireNotOverwritten([target], { maps: options.maps, ...(own === undefined ? {} : { own }) });
           const drawingBegun = performance.now();
           const picture = await choice.guard(() => interruptible((signal) => pipeline.replay(record, { signal, maps: options.maps, ...(image ? { image } : {}) })));
           const seconds = (performance.now() - drawingBegun) / 1000;
@@ -147,58 +144,48 @@ export function buildProgram(): Command {
           return;
         }
         const graphs = readGraphs(input, userPath(input), pipeline.vocabulary, pipeline.maxTriples);
-        const { seed, steps, sampler, guidance, eta, spacing, sigmas } = options;
-        const drawing = {
-          out,
-          seed,
-          ...(steps === undefined ? {} : { steps }),
-          ...(sampler === undefined ? {} : { sampler }),
-          ...(guidance === undefined ? {} : { guidanceScale: guidance }),
-          ...(eta === undefined ? {} : { eta }),
-          ...(spacing === undefined ? {} : { spacing }),
-          ...(sigmas === undefined ? {} : { sigmas }),
-          maps: options.maps,
-        };
-        const names = pictureNames(input, graphs.length);
-        requireNotOverwritten(names.map((name) => join(out, `${name}.png`)));
-        const drawn = await choice.guard(() => drawGraphs(pipeline, graphs, names, drawing, terminal));
+        const drawing = { ...drawSettings(options), out, maps: options.maps };
+        const drawn = await choice.guard(() => drawGraphs(pipeline, graphs, pictureNames(input, graphs.length), drawing, terminal));
         reportDrawing(drawn, graphs, choice, (performance.now() - begun) / 1000, terminal);
       } finally {
         pipeline.dispose();
       }
     });
 
-  backend(common(program.command('edit')))
+  samplingOptions(backend(common(program.command('edit'))), 'with --graph: ')
     .description('change a picture by its graph: what the change touches is drawn anew, the rest is kept')
     .argument('<picture>', 'PNG made by sgdiff, or the record beside it; with --graph any PNG of the model’s size')
     .option('--graph <text>', 'the picture is one of your own: what it shows, as a text or a JSON file')
-    .option('--image <png>', 'your own picture that the edited one was made of, to edit it further')
+    .addOption(new Option('--image <png>', 'your own picture that the edited one was made of, to edit it further').conflicts('graph'))
     .requiredOption('--change <change>', `${CHANGE_FORMS}; may be given several times`, repeated)
     .option('--model <model>', 'short name, folder, URL or npm package', DEFAULT_MODEL)
     .option('--out <file>', 'the new picture', 'out/edit.png')
     .addOption(new Option('--redraw <what>', 'only what the change touches, or all from the same noise').choices(['touched', 'all']).default('touched'))
     .action(async (input: string, options: EditCommandOptions) => {
+      requireUsed(options);
       const terminal = terminalOf(options);
-      const own = options.graph === undefined ? undefined : readOwnImage(userPath(input));
-      const record = own ? undefined : readRequest(userPath(input));
-      const image = options.image === undefined ? undefined : readOwnImage(userPath(options.image));
+      const path = userPath(input);
+      const record = options.graph === undefined ? readRequest(path) : undefined;
+      const own = originalOf(options, record, path);
+      const image = own === undefined ? undefined : readOwnImage(own);
       const out = userPath(options.out);
       if (!out.endsWith('.png')) throw new CliError(`--out ${options.out}: expected a file name that ends in .png.`);
       requireWritableFolder(dirname(out));
-      requireNotOverwritten([out]);
+      requireNotOverwritten([out], own === undefined ? {} : { own });
+      const asked = drawSettings(options);
       const choice = await chooseBackend(options, terminal);
       const begun = performance.now();
       const pipeline = await loadModel(options.model, terminal);
       try {
-        const readGraph = (text: string): SceneGraph => readGraphs(text, userPath(text), pipeline.vocabulary, pipeline.maxTriples)[0];
-        const before = record ? record.graph : readGraph(options.graph!);
-        const graph = options.change.reduce((changed, change) => applyChange(changed, change, pipeline.vocabulary), before);
-        const changePicture = (changed: SceneGraph, signal: AbortSignal): Promise<Picture> =>
+        const { vocabulary, maxTriples } = pipeline;
+        const before = record ? record.graph : readGraph(options.graph!, userPath(options.graph!), vocabulary, maxTriples);
+        const graph = applyChanges(before, options.change, vocabulary, maxTriples);
+        const changePicture = (signal: AbortSignal): Promise<Picture> =>
           record
-            ? pipeline.edit(record, changed, { signal, redraw: options.redraw, ...(image ? { image } : {}) })
-            : pipeline.editImage(own!, before, changed, { signal });
+            ? pipeline.edit(record, graph, { signal, redraw: options.redraw, ...(image ? { image } : {}) })
+            : pipeline.editImage(image!, before, graph, { ...asked, signal });
         const drawingBegun = performance.now();
-        const picture = await choice.guard(() => interruptible((signal) => changePicture(graph, signal)));
+        const picture = await choice.guard(() => interruptible(changePicture));
         const seconds = (performance.now() - drawingBegun) / 1000;
         noteWithoutToken(graph, picture, terminal);
         const images = [{ path: writePicture(out, picture), seed: picture.record.seed, seconds }];
@@ -331,12 +318,13 @@ export function buildProgram(): Command {
     .addOption(new Option('--split <split>', 'data to draw the graphs from; choose settings on validation, report test').choices(EVALUATION_SPLITS).default('test'))
     .option('--seed <seed>', 'first seed', wholeFromZero, 0)
     .option('--steps <steps>', 'steps per picture; the model’s unless given', wholeFromOne)
+    .option('--own', 'edit true renders of the graphs, as pictures of one’s own, instead of drawn ones', false)
     .option('--out <folder>', 'also write a sheet of pictures and all numbers')
     .action(async (options: EvaluateEditsOptions) => {
       const terminal = terminalOf(options);
       const choice = await chooseBackend(options, terminal);
-      const { count, split, seed, steps, kinds, out } = options;
-      const settings = { count, split, seed, kinds, ...(steps === undefined ? {} : { steps }), ...(out === undefined ? {} : { out: userPath(out) }) };
+      const { count, split, seed, steps, kinds, own, out } = options;
+      const settings = { count, split, seed, kinds, own, ...(steps === undefined ? {} : { steps }), ...(out === undefined ? {} : { out: userPath(out) }) };
       const source = modelSource(options.model);
       const pipeline = await loadPipeline(source);
       try {
@@ -440,29 +428,24 @@ export function buildProgram(): Command {
   return program;
 }
 
-type GenerateCommandOptions = BackendOptions & {
-  model: string;
-  out: string;
-  seed: number;
-  steps?: number;
-  sampler?: string;
-  guidance?: number;
-  eta?: number;
-  spacing?: string;
-  sigmas?: string;
-  replay: boolean;
-  image?: string;
-  maps: boolean;
-};
+type GenerateCommandOptions = BackendOptions &
+  AskedSettings & {
+    model: string;
+    out: string;
+    replay: boolean;
+    image?: string;
+    maps: boolean;
+  };
 
-type EditCommandOptions = BackendOptions & {
-  change: string[];
-  graph?: string;
-  image?: string;
-  model: string;
-  out: string;
-  redraw: 'touched' | 'all';
-};
+type EditCommandOptions = BackendOptions &
+  AskedSettings & {
+    change: string[];
+    graph?: string;
+    image?: string;
+    model: string;
+    out: string;
+    redraw: 'touched' | 'all';
+  };
 
 type ImportCommandLine = CommonOptions & {
   as: ImportKind;
@@ -496,6 +479,7 @@ type EvaluateWeightsOptions = EvaluateMapsOptions & { weights: number[]; steps?:
 type EvaluateEditsOptions = BackendOptions & {
   model: string;
   kinds: EditKind[];
+  own: boolean;
   count: number;
   split: EvaluationSplit;
   seed: number;
@@ -526,6 +510,62 @@ function backend(command: Command): Command {
     .option('--backend <name>', `one of ${BACKENDS.join(', ')}; the best available unless given`)
     .option('--threads <count>', 'threads within an operation of wasm or tensorflow; all cores unless given', wholeFromOne)
     .option('--adapter <name>', 'with --backend webgpu: high-performance, low-power, or a part of the name of a GPU');
+}
+
+/** Options that a picture's record holds. */
+const SETTINGS = ['seed', 'steps', 'sampler', 'guidance', 'eta', 'spacing', 'sigmas'] as const satisfies readonly (keyof AskedSettings)[];
+
+function samplingOptions(command: Command, when = ''): Command {
+  return command
+    .option('--seed <seed>', `${when}same seed, same picture; 0 unless given`, number)
+    .option('--steps <steps>', `${when}steps per picture, of one network call each or, with some samplers, two; the model’s unless given`, number)
+    .option('--sampler <name>', `${when}${SAMPLERS.join(', ')}; the model’s unless given`)
+    .option('--guidance <scale>', `${when}how closely the graph is followed, 1 is without guidance; the model’s unless given`, number)
+    .option('--eta <eta>', `${when}noise of ddim, the ancestral samplers and the SDE ones, 0 to 1; the model’s or the sampler’s unless given`, number)
+    .option('--spacing <name>', `${when}which timesteps the steps visit: ${SPACINGS.join(', ')}; the model’s unless given`)
+    .option('--sigmas <name>', `${when}levels of noise in place of timesteps: ${SIGMA_LISTS.join(', ')}; schedule, the timesteps, unless given`);
+}
+
+/** Refuses options of `edit` that would do nothing: whether there is a record decides which. */
+function requireUsed(options: EditCommandOptions): void {
+  const given = SETTINGS.filter((name) => options[name] !== undefined).map((name) => `--${name}`);
+  if (options.graph === undefined && given.length > 0) {
+    throw new CliError(
+      `${given.join(', ')}: expected with --graph, received for a picture whose record holds its settings. Leave them out, or draw the graph ` +
+        'with "sgdiff generate".',
+    );
+  }
+  if (options.redraw === 'touched') return;
+  if (options.graph !== undefined) {
+    throw new CliError(
+      '--redraw all: expected for a picture made by sgdiff, received with --graph for one of your own, of which nothing would be left. ' +
+        'Leave it out, or draw the graph with "sgdiff generate".',
+    );
+  }
+  if (options.image !== undefined) {
+    throw new CliError('--image: expected with --redraw touched, received with all, which leaves nothing of your own picture. Leave one of them out.');
+  }
+}
+
+/** Where the picture of the user's own is that an edit starts from, if it does. */
+function originalOf({ image, redraw }: EditCommandOptions, record: RequestRecord | undefined, path: string): string | undefined {
+  if (record === undefined) return path;
+  return redraw === 'all' ? undefined : ownImagePath(image, record, path);
+}
+
+/**
+ * Where the picture of the user's own is that a record needs.
+ *
+ * @throws CliError if none was given for a record that needs one, or one for a record that needs none.
+ */
+function ownImagePath(image: string | undefined, record: RequestRecord, path: string): string | undefined {
+  if (image !== undefined && record.image === undefined) {
+    throw new CliError(`--image ${image}: expected for a record that needs a picture of your own, received for ${path}, which needs none. Leave it out.`);
+  }
+  if (image === undefined && record.image !== undefined) {
+    throw new CliError(`${path} was made of a picture of your own: expected that, too, received none. Give it with --image.`);
+  }
+  return image === undefined ? undefined : userPath(image);
 }
 
 function terminalOf(options: CommonOptions): Terminal {

@@ -13,13 +13,13 @@ import { bytesToHex } from '@noble/hashes/utils.js';
 import * as tf from '@tensorflow/tfjs-core';
 import { version } from '../package.json';
 import { createAttentionSums, pictureMaps, type PictureMaps } from './attention-maps';
-import { blendPictures } from './blend-pictures';
 import { drawLatents, type LatentDrawer } from './draw-latents';
 import { planEdit, planOf, type EditPlan, type Original } from './edit-picture';
 import { describe, RequestError } from './errors';
 import type { ModelManifest } from './manifest';
 import { parseRecord, type RequestRecord } from './record';
 import { checkSettings, requireSeed, type RequestSettings } from './request-settings';
+import { restoreDetail } from './restore-detail';
 import { requireSampler, usualEta, type SamplerName } from './samplers';
 import { DEFAULT_SIGMA_LIST, levelsOf, type SigmaListName } from './sigma-lists';
 import { DEFAULT_SPACING, type SpacingName } from './spacings';
@@ -140,7 +140,7 @@ export type Pipeline = {
    * Changes a picture of one's own by its graph, as `edit` does with one that was drawn.
    *
    * @param graph What the picture shows: at least what is to change.
-   * @returns The picture, whose unchanged part is that of `image`, to the byte. To draw it again or edit it, its record needs the
+   * @returns The picture, whose unchanged part is that of `image`, to the byte where the decoder carries nothing over. To draw it again or edit it, its record needs the
    *   same `image`. With a change that touches everything it is `changed`, drawn in full.
    */
   editImage(image: OwnImage, graph: SceneGraph, changed: SceneGraph, options?: GenerateOptions): Promise<Picture>;
@@ -190,10 +190,11 @@ export function createPipeline({ manifest, modelHash, drawer, toLatents, toPixel
     const withoutToken = triplesWithoutToken(graphs).slice(first);
     const { onStep, signal } = options;
     const sums = options.maps ? createAttentionSums() : undefined;
-    const toPictures = async (latents: tf.Tensor4D): Promise<Uint8Array[]> =>
-      blendPictures(await toPixels(latents), regions ?? [], drawer.latentShape, imageSize, original?.pixels).slice(
-        first,
-      );
+    const toPictures = async (latents: tf.Tensor4D): Promise<Uint8Array[]> => {
+      const pictures = await toPixels(latents);
+      if (!original) return pictures.slice(first);
+      return restoreDetail(pictures, regions ?? [], drawer.latentShape, imageSize, original.pixels).slice(first);
+    };
     const readMaps = async (): Promise<PictureMaps[] | undefined> =>
       (await sums?.read())?.map((means, i) => pictureMaps(means, graphs[i], imageSize)).slice(first);
     const report =

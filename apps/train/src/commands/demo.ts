@@ -26,8 +26,8 @@ export async function demo(out: string, backend: BackendChoice, terminal: Termin
   }
   terminal.say('');
   terminal.say('Next:');
-  terminal.say('  your own graph    npm run -s sgdiff -- generate "sheep standing on grass; tree behind sheep" --out out/');
-  terminal.say(`  change it         npm run -s sgdiff -- edit out/picture.png --change "sheep -> zebra" --out out/edit.png`);
+  terminal.say('  your own graph    npm run -s sgdiff -- generate "sheep standing on grass; tree behind sheep" --seed 79 --out out/');
+  terminal.say('  change it         npm run -s sgdiff -- edit out/picture.png --change "sheep -> cow" --out out/edit.png');
   terminal.say('  in the browser    npm run web');
   terminal.say('  train your own    npm run -s sgdiff -- prepare picture-book   (then see docs/training.md)');
 }

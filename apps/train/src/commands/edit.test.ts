@@ -1,7 +1,7 @@
 import { createVocabulary, type SceneGraph } from '@sgdiff/sg-schema';
 import { describe, expect, it } from 'vitest';
 import { CliError } from '../errors';
-import { applyChange, CHANGE_FORMS } from './edit';
+import { applyChange, applyChanges, CHANGE_FORMS } from './edit';
 
 const vocabulary = createVocabulary(
   ['sky', 'grass', 'sheep', 'zebra', 'tree', 'polar bear'],
@@ -49,6 +49,10 @@ describe('applyChange', () => {
     expect(change('sheep 2 by sheep -> sheep 2 standing on grass')).toEqual({
       objects: graph.objects,
       relationships: [changed[0], [2, 'standing on', 1]],
+    });
+    expect(change('sheep 2 by sheep -> sheep 2 behind sheep; tree by sheep')).toEqual({
+      objects: [...graph.objects, 'tree'],
+      relationships: [changed[0], [2, 'behind', 0], [3, 'by', 0]],
     });
     const twice = { ...graph, relationships: [...graph.relationships, graph.relationships[0]] };
     expect(applyChange(twice, 'sheep standing on grass -> by', vocabulary).relationships).toEqual([
@@ -149,11 +153,75 @@ describe('applyChange', () => {
       'The change "+ sheep by sheep": expected a relation between two objects, received one of "sheep" with itself; ' +
         'write "sheep 2" for another sheep.',
     ],
+    [
+      '+ sheep 2 by sheep',
+      'The change "+ sheep 2 by sheep": expected a relation that the graph lacks, received "sheep 2 by sheep". It has: sheep standing on grass; sheep 2 by sheep.',
+    ],
+    [
+      '+ tree by grass; tree by grass',
+      'The change "+ tree by grass; tree by grass": expected a relation that the graph lacks, received "tree by grass". ' +
+        'It has: sheep standing on grass; sheep 2 by sheep; tree by grass.',
+    ],
+    [
+      'sheep standing on grass -> sheep 2 by sheep',
+      'The change "sheep standing on grass -> sheep 2 by sheep": expected a relation that the graph lacks, received "sheep 2 by sheep". ' +
+        'It has: sheep standing on grass; sheep 2 by sheep.',
+    ],
+    [
+      '+ sheep',
+      'The change "+ sheep": expected something that the graph lacks, received what it has: sheep, grass, sheep. ' +
+        'For another of a kind write the next number, such as "+ tree 2" for a second tree.',
+    ],
     ['sheep', `Cannot read the change "sheep". Write ${CHANGE_FORMS}.`],
     ['+ ', `Cannot read the change "+ ". Write ${CHANGE_FORMS}.`],
     ['-', `Cannot read the change "-". Write ${CHANGE_FORMS}.`],
     ['', `Cannot read the change "". Write ${CHANGE_FORMS}.`],
   ])('refuses %j', (text, message) => {
     expect(() => change(text)).toThrow(new CliError(message));
+  });
+
+  it('refuses to make a relation one that is there already', () => {
+    const both = applyChange(graph, '+ sheep behind grass', vocabulary);
+    for (const to of ['behind', 'sheep behind grass']) {
+      const text = `sheep standing on grass -> ${to}`;
+      expect(() => applyChange(both, text, vocabulary)).toThrow(
+        new CliError(
+          `The change "${text}": expected a relation that the graph lacks, received "sheep behind grass". ` +
+            'It has: sheep standing on grass; sheep 2 by sheep; sheep behind grass.',
+        ),
+      );
+    }
+    expect(applyChange(both, 'sheep behind grass -> behind', vocabulary).relationships).toEqual(both.relationships);
+  });
+});
+
+describe('applyChanges', () => {
+  it('makes one change after the other, also by way of a graph without objects', () => {
+    expect(applyChanges(graph, ['- grass', '- sheep', '+ tree', 'tree -> zebra'], vocabulary, 1)).toMatchObject({
+      objects: ['zebra'],
+      relationships: [],
+    });
+  });
+
+  it('refuses to leave no object', () => {
+    expect(() => applyChanges(graph, ['- sheep', '- grass'], vocabulary, 9)).toThrow(
+      new CliError(
+        '--change "- sheep" "- grass": expected an object to be left, received a graph without any. Keep one, or add one, such as --change "+ sheep".',
+      ),
+    );
+  });
+
+  it('refuses more triples than the model takes, without names of functions', () => {
+    expect(() => applyChanges(graph, ['+ tree'], vocabulary, 5)).toThrow(
+      new CliError(
+        'The changed graph: relationships: expected at most 5 triples, received 6 (2 relations and 4 objects, each of which takes one __in_image__ triple); ' +
+          'remove relations or objects: there is no room for the __in_image__ triple of objects[3] "tree".',
+      ),
+    );
+  });
+
+  it('leaves words of another model to the pipeline, which names that model', () => {
+    const foreign = { ...graph, objects: ['sheep', 'lawn', 'sheep'] };
+    expect(applyChanges(foreign, ['- sheep 2'], vocabulary, 9).objects).toEqual(['sheep', 'lawn']);
   });
 });

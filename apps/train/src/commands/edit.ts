@@ -1,5 +1,6 @@
 import {
   addObject,
+  parseSceneGraph,
   relate,
   removeObject,
   renameObject,
@@ -9,13 +10,37 @@ import {
   unrelate,
   type ParseResult,
   type SceneGraph,
+  type Triple,
   type Vocabulary,
 } from '@sgdiff/sg-schema';
 import { CliError } from '../errors';
+import { naming } from './generate';
 
 /** The forms of a change, for help and errors. */
 export const CHANGE_FORMS =
   '"sheep -> zebra", "sheep left of tree -> right of", "+ tree behind sheep", "- boat" or "- sheep left of tree"';
+
+/**
+ * The graph after one change after the other.
+ *
+ * @throws CliError for a change that cannot be made, and for a graph without objects or with more triples than the model takes.
+ */
+export function applyChanges(
+  graph: SceneGraph,
+  changes: readonly string[],
+  vocabulary: Vocabulary,
+  maxTriples: number,
+): SceneGraph {
+  const changed = changes.reduce((before, change) => applyChange(before, change, vocabulary), graph);
+  if (changed.objects.length === 0) {
+    const made = changes.map((change) => `"${change}"`).join(' ');
+    throw new CliError(
+      `--change ${made}: expected an object to be left, received a graph without any. Keep one, or add one, such as --change "+ sheep".`,
+    );
+  }
+  // Words that the model does not know are left to the pipeline: it says if the picture is of another model.
+  return naming('The changed graph', () => parseSceneGraph(changed, { maxTriples }));
+}
 
 /**
  * A change of a graph in words:
@@ -81,15 +106,31 @@ function changeRelations(
   const [subject, , object] = graph.relationships[positions[0]];
   const clause = parseBeside(graph, to, vocabulary);
   if (clause.ok && clause.graph.relationships.length > 0) {
-    const [[s, predicate, o]] = clause.graph.relationships;
-    if (s === subject && o === object)
-      return positions.reduce((changed, position) => renameRelation(changed, position, predicate), graph);
+    const [[s, predicate, o], ...more] = clause.graph.relationships;
+    const isAll = more.length === 0 && clause.graph.objects.length === graph.objects.length;
+    if (isAll && s === subject && o === object) return renameRelations(graph, positions, change, predicate);
+    for (const triple of clause.graph.relationships) requireNew(graph, othersThan(positions, graph), triple, change);
     const without = positions.reduceRight((changed, position) => unrelate(changed, position), graph);
     return addWords(without, change, to, vocabulary);
   }
   const names = namesOf(graph);
   const whole = requireParsed(change, parseBeside(graph, `${names[subject]} ${to} ${names[object]}`, vocabulary));
-  return positions.reduce((changed, position) => renameRelation(changed, position, whole.relationships[0][1]), graph);
+  return renameRelations(graph, positions, change, whole.relationships[0][1]);
+}
+
+function renameRelations(
+  graph: SceneGraph,
+  positions: readonly number[],
+  change: string,
+  predicate: string,
+): SceneGraph {
+  const [subject, , object] = graph.relationships[positions[0]];
+  requireNew(graph, othersThan(positions, graph), [subject, predicate, object], change);
+  return positions.reduce((changed, position) => renameRelation(changed, position, predicate), graph);
+}
+
+function othersThan(positions: readonly number[], { relationships }: SceneGraph): Triple[] {
+  return relationships.filter((_, position) => !positions.includes(position));
 }
 
 /** Positions of `sheep` (all of them) or `sheep 2` (the second). */
@@ -112,10 +153,32 @@ function quoted(word: string): string {
 /** Adds relations and objects; words and numbers mean the objects that are there, as far as there are any. */
 function addWords(graph: SceneGraph, change: string, words: string, vocabulary: Vocabulary): SceneGraph {
   const together = requireParsed(change, parseBeside(graph, words, vocabulary));
-  const grown = together.objects.slice(graph.objects.length).reduce((changed, word) => addObject(changed, word), graph);
-  return together.relationships.reduce(
-    (changed, [subject, predicate, object]) => relate(changed, subject, predicate, object),
-    grown,
+  const more = together.objects.slice(graph.objects.length);
+  if (more.length === 0 && together.relationships.length === 0) {
+    throw new CliError(
+      `The change "${change}": expected something that the graph lacks, received what it has: ${graph.objects.join(', ')}. ` +
+        'For another of a kind write the next number, such as "+ tree 2" for a second tree.',
+    );
+  }
+  const grown = more.reduce((changed, word) => addObject(changed, word), graph);
+  return together.relationships.reduce((changed, triple) => {
+    requireNew(changed, changed.relationships, triple, change);
+    return relate(changed, ...triple);
+  }, grown);
+}
+
+/** A relation that was there twice would count twice as much, which nobody asked for who only says what the picture shows. */
+function requireNew(
+  graph: SceneGraph,
+  relations: readonly Triple[],
+  [subject, predicate, object]: Triple,
+  change: string,
+): void {
+  if (!relations.some(([s, p, o]) => s === subject && p === predicate && o === object)) return;
+  const names = namesOf(graph, (word) => word);
+  throw new CliError(
+    `The change "${change}": expected a relation that the graph lacks, received "${names[subject]} ${predicate} ${names[object]}". ` +
+      `It has: ${sceneText(graph)}.`,
   );
 }
 
@@ -125,12 +188,12 @@ function parseBeside(graph: SceneGraph, words: string, vocabulary: Vocabulary): 
 }
 
 /** Each object as the text form names it: `"sheep"`, `"sheep" 2`. */
-function namesOf({ objects }: SceneGraph): string[] {
+function namesOf({ objects }: SceneGraph, written = quoted): string[] {
   const seen = new Map<string, number>();
   return objects.map((word) => {
     const number = (seen.get(word) ?? 0) + 1;
     seen.set(word, number);
-    return number === 1 ? quoted(word) : `${quoted(word)} ${number}`;
+    return number === 1 ? written(word) : `${written(word)} ${number}`;
   });
 }
 

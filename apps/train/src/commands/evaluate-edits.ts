@@ -1,7 +1,7 @@
 import { isPart, renderScene, sampleScene } from '@sgdiff/datasets';
 import type { Detection } from '@sgdiff/metrics';
 import { createRng } from '@sgdiff/nn';
-import type { ModelSource, Picture, Pipeline, RequestRecord } from '@sgdiff/pipeline';
+import type { ModelSource, OwnImage, Picture, Pipeline, RequestRecord } from '@sgdiff/pipeline';
 import { join } from 'node:path';
 import type { BackendChoice } from '../backend';
 import { EDIT_KINDS, sampleEdit, type EditKind, type GraphEdit } from '../data/picture-book-edits';
@@ -20,6 +20,8 @@ export type EditsOptions = {
   readonly seed: number;
   readonly steps?: number;
   readonly kinds: readonly EditKind[];
+  /** Edits pictures that were not drawn, true renders of the graphs, instead of drawn ones. */
+  readonly own: boolean;
   /** Folder for a sheet of the edits and all numbers. */
   readonly out?: string;
 };
@@ -36,7 +38,12 @@ export type EditResult = {
   readonly region: Uint8Array;
   /** Whether the edited picture shows what the changed graph asks for. */
   readonly holds: boolean;
-  /** Mean absolute change of the picture, of 1: outside the region, and outside the boxes of what the edit is about, before and after. */
+  /** Of the objects that the edit is not about and that the picture before shows: how many, and how many the edited one shows, and the redrawn. */
+  readonly others: { readonly there: number; readonly kept: number; readonly keptRedrawn: number };
+  /**
+   * Mean absolute change of the picture, of 1: outside the region, and outside the boxes of what the edit is about, before and after. NaN
+   * where nothing lies outside, as for a picture that was drawn in full.
+   */
   readonly outsideRegion: number;
   readonly outsideBoxes: number;
   /** The latter of the picture that was drawn anew in full. */
@@ -57,7 +64,7 @@ const SHEET = 40;
  * Edits pictures of unseen graphs by changing the graphs, and measures whether they show the change and what else changed.
  *
  * Counted are edits that the model can draw: the picture before shows what the edit starts from (the thing that is to go, the relation that
- * is to change), and the changed graph drawn in full from the same noise shows what it asks for.
+ * is to change), and the changed graph drawn in full from the same noise shows what it asks for, in the relations it asks for.
  */
 export async function evaluateEdits(
   source: ModelSource,
@@ -67,7 +74,7 @@ export async function evaluateEdits(
   terminal: Terminal,
 ): Promise<void> {
   const parts = evaluationParts(pipeline);
-  const { count, split, seed, steps, kinds: asked, out } = options;
+  const { count, split, seed, steps, kinds: asked, own, out } = options;
   if (out !== undefined) requireWritableFolder(out);
   const rasterize = await createRasterizer();
   const detector = await loadModelDetector(source, pipeline);
@@ -84,22 +91,22 @@ export async function evaluateEdits(
           edits.map(({ edit }) => edit[which]),
           { ...settings, seeds: edits.map((candidate) => candidate.seed) },
         );
-      const detected = (pictures: readonly Picture[]): Promise<Detection[][]> => detector.detect(pictures.map(({ pixels }) => pixels));
+      const detected = (pictures: readonly OwnImage[]): Promise<Detection[][]> => detector.detect(pictures.map(({ pixels }) => pixels));
       for (let index = 0; results.length < count && index < MOST_GRAPHS; ) {
         const some: Candidate[] = [];
         while (some.length < BATCH && index < MOST_GRAPHS) {
           const kind = nextKind(asked, results, tried, count);
           if (kind === undefined) break;
-          const { graph } = renderScene(sampleScene({ seed: parts.data.seed, split, index }), parts.data.size, rasterize);
+          const { graph, image } = renderScene(sampleScene({ seed: parts.data.seed, split, index }), parts.data.size, rasterize);
           const edit = sampleEdit(graph, kind, createRng('evaluate-edits', index), TOLERANCE);
           if (edit) {
             tried[kind]++;
-            some.push({ edit, seed: seed + index });
+            some.push({ edit, seed: seed + index, image: { width: parts.data.size, height: parts.data.size, pixels: image } });
           }
           index++;
         }
         if (some.length === 0) break; // no kind has enough edits that can be drawn
-        const before = await draw(some, 'before');
+        const before: readonly OwnImage[] = own ? some.map(({ image }) => image) : await draw(some, 'before');
         const foundBefore = await detected(before);
         const starting = some.map((_, i) => i).filter((i) => some[i].edit.shownBefore(foundBefore[i]));
         for (const i of starting) startShown[some[i].edit.kind]++;
@@ -110,12 +117,15 @@ export async function evaluateEdits(
         );
         const foundRedrawn = await detected(redrawn);
         for (const [j, i] of starting.entries()) {
-          const { edit, seed } = some[i];
+          const { edit, seed, image } = some[i];
           if (results.length === count || !edit.shown(foundRedrawn[j])) continue;
-          const edited = await pipeline.edit(before[i].record, edit.after, { signal });
+          const edited = own
+            ? await pipeline.editImage(image, edit.before, edit.after, { ...settings, seed })
+            : await pipeline.edit((before[i] as Picture).record, edit.after, { signal });
           const [found] = await detected([edited]);
           const region = regionOf(edited);
-          const outside = (picture: Picture, isOutside: (pixel: number) => boolean) => change(before[i].pixels, picture.pixels, isOutside);
+          const { there, kept } = edit.others(foundBefore[i], found);
+          const outside = (picture: OwnImage, isOutside: (pixel: number) => boolean) => change(before[i].pixels, picture.pixels, isOutside);
           const boxes = (other: readonly Detection[]) => outsideBoxes([...foundBefore[i], ...other], edit.words, before[i].width);
           results.push({
             edit,
@@ -126,6 +136,7 @@ export async function evaluateEdits(
             area: mean(Array.from(region)),
             region,
             holds: edit.shown(found),
+            others: { there, kept, keptRedrawn: edit.others(foundBefore[i], foundRedrawn[j]).kept },
             outsideRegion: outside(edited, (pixel) => region[pixel] === 0),
             outsideBoxes: outside(edited, boxes(found)),
             outsideBoxesRedrawn: outside(redrawn[j], boxes(foundRedrawn[j])),
@@ -150,12 +161,12 @@ export async function evaluateEdits(
     );
     const protocol = {
       ...{ dataset: 'picture-book', dataSeed: parts.data.seed, split, firstIndex: 0, seeds: `${seed} + index`, steps: steps ?? pipeline.manifest.defaults.steps },
-      ...{ tolerance: TOLERANCE, margin: MARGIN, model: pipeline.manifest.name, backend: backend.name },
+      ...{ pictures: own ? 'true renders' : 'drawn', tolerance: TOLERANCE, margin: MARGIN, model: pipeline.manifest.name, backend: backend.name },
     };
     printTable(summary, kinds, split, terminal);
     if (out !== undefined) {
-      const list = results.map(({ edit: { kind, text }, seed, holds, area, outsideRegion, outsideBoxes, outsideBoxesRedrawn }) => ({
-        ...{ kind, text, seed, holds, area, outsideRegion, outsideBoxes, outsideBoxesRedrawn },
+      const list = results.map(({ edit: { kind, text }, seed, holds, others, area, outsideRegion, outsideBoxes, outsideBoxesRedrawn }) => ({
+        ...{ kind, text, seed, holds, others, area, outsideRegion, outsideBoxes, outsideBoxesRedrawn },
       }));
       writeFileAtomic(join(out, 'edits.json'), `${JSON.stringify({ edits: summary, kinds, protocol, list }, null, 2)}\n`);
       writeSheet(join(out, 'edits.png'), results, pipeline.manifest.imageSize);
@@ -168,11 +179,12 @@ export async function evaluateEdits(
   }
 }
 
-type Candidate = { readonly edit: GraphEdit; readonly seed: number };
+type Candidate = { readonly edit: GraphEdit; readonly seed: number; readonly image: OwnImage };
 
 type EditSummary = {
   readonly count: number;
   readonly holds: number;
+  readonly others: EditResult['others'];
   readonly outsideRegion: number;
   readonly outsideBoxes: number;
   readonly outsideBoxesRedrawn: number;
@@ -215,7 +227,7 @@ export function outsideBoxes(detections: readonly Detection[], words: readonly s
   };
 }
 
-/** Mean absolute difference of the pixels chosen, of 1; 0 where none is. */
+/** Mean absolute difference of the pixels chosen, of 1; NaN where none is. */
 export function change(before: Uint8Array, after: Uint8Array, chosen: (pixel: number) => boolean): number {
   let sum = 0;
   let values = 0;
@@ -224,14 +236,16 @@ export function change(before: Uint8Array, after: Uint8Array, chosen: (pixel: nu
     for (let i = 3 * pixel; i < 3 * pixel + 3; i++) sum += Math.abs(before[i] - after[i]) / 255;
     values += 3;
   }
-  return values === 0 ? 0 : sum / values;
+  return sum / values;
 }
 
 function summarise(results: readonly EditResult[]): EditSummary {
   const of = (key: 'outsideRegion' | 'outsideBoxes' | 'outsideBoxesRedrawn' | 'area'): number => mean(results.map((result) => result[key]));
+  const sum = (key: keyof EditResult['others']): number => results.reduce((total, { others }) => total + others[key], 0);
   return {
     count: results.length,
     holds: results.filter(({ holds }) => holds).length,
+    others: { there: sum('there'), kept: sum('kept'), keptRedrawn: sum('keptRedrawn') },
     outsideRegion: of('outsideRegion'),
     outsideBoxes: of('outsideBoxes'),
     outsideBoxesRedrawn: of('outsideBoxesRedrawn'),
@@ -239,8 +253,10 @@ function summarise(results: readonly EditResult[]): EditSummary {
   };
 }
 
+/** Of those that are numbers; NaN where none is. */
 function mean(values: readonly number[]): number {
-  return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+  const numbers = values.filter((value) => !Number.isNaN(value));
+  return numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
 }
 
 function printTable(
@@ -249,11 +265,14 @@ function printTable(
   split: EvaluationSplit,
   terminal: Terminal,
 ): void {
-  terminal.say(`Edits of ${split} pictures that the model can draw: does the edited picture show the change, and what else changed (mean, of 1)`);
-  terminal.say('           shown        outside region   outside things   (redrawn in full)   region');
-  const row = (name: string, { count, holds, outsideRegion, outsideBoxes, outsideBoxesRedrawn, area }: EditSummary): string =>
-    `${name.padEnd(8)}  ${`${holds} of ${count}`.padStart(10)}   ${outsideRegion.toFixed(4).padStart(12)}   ${outsideBoxes.toFixed(4).padStart(14)}   ` +
-    `${outsideBoxesRedrawn.toFixed(4).padStart(17)}   ${area.toFixed(2).padStart(6)}`;
+  terminal.say(
+    `Edits of ${split} pictures that the model can draw: does the edited picture show the change, are the other objects still there, and what ` +
+      'else changed (mean, of 1)? In brackets: redrawn in full.',
+  );
+  terminal.say('           shown        others there        outside region   outside things        region');
+  const row = (name: string, { count, holds, others, outsideRegion, outsideBoxes, outsideBoxesRedrawn, area }: EditSummary): string =>
+    `${name.padEnd(8)}  ${`${holds} of ${count}`.padStart(10)}   ${`${others.kept} of ${others.there} (${others.keptRedrawn})`.padEnd(18)}  ` +
+    `${outsideRegion.toFixed(4).padEnd(14)}   ${`${outsideBoxes.toFixed(4)} (${outsideBoxesRedrawn.toFixed(4)})`.padEnd(18)}   ${area.toFixed(2).padStart(6)}`;
   terminal.say(row('all', all));
   for (const [kind, summary] of Object.entries(kinds)) {
     terminal.say(`${row(kind, summary)}   of ${summary.tried} tried, ${summary.startShown} with a picture to start from`);

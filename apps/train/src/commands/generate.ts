@@ -1,7 +1,8 @@
 import { basename, extname, join } from 'node:path';
 import { parseRecord, RequestError, requireSampler, requireSigmaList, requireSpacing, type GenerateOptions, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
 import { IMAGE_OBJECT, parseSceneGraphs, parseSceneText, SceneGraphError, sceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
-import { readFileSync, existsSync, statSync } from 'node:fs';
+import { readFileSync, existsSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import type { BackendChoice } from '../backend';
 import { CliError } from '../errors';
 import { messageOf, readUserText, requireWritableFolder, writeFileAtomic } from '../files';
@@ -10,14 +11,21 @@ import { stoppable } from '../stop-signals';
 import type { Terminal } from '../terminal';
 import { writeMaps, type MapsSheet } from './maps';
 
-export type DrawOptions = {
+/** Settings of a picture as the command line has them. */
+export type AskedSettings = {
   readonly seed?: number;
   readonly steps?: number;
   readonly sampler?: string;
-  readonly guidanceScale?: number;
+  readonly guidance?: number;
   readonly eta?: number;
   readonly spacing?: string;
   readonly sigmas?: string;
+};
+
+/** Those settings as the pipeline takes them. What was not asked for is left to it. */
+export type DrawSettings = Pick<GenerateOptions, 'seed' | 'steps' | 'sampler' | 'guidanceScale' | 'eta' | 'spacing' | 'sigmas'>;
+
+export type DrawOptions = DrawSettings & {
   readonly out: string;
   /** Also writes all pictures side by side under this name. */
   readonly strip?: string;
@@ -42,8 +50,28 @@ export function readGraphs(input: string, path: string, vocabulary: Vocabulary, 
   return graphs;
 }
 
+/** Reads what a picture shows: one graph. */
+export function readGraph(input: string, path: string, vocabulary: Vocabulary, maxTriples: number): SceneGraph {
+  const [graph, ...more] = readGraphs(input, path, vocabulary, maxTriples);
+  if (more.length > 0) throw new CliError(`${path}: expected one graph, received a list of ${more.length + 1}. Leave the one that the picture shows.`);
+  return graph;
+}
+
+/** @throws RequestError for a name that no sampler, spacing or list of sigmas has. */
+export function drawSettings({ seed, steps, sampler, guidance, eta, spacing, sigmas }: AskedSettings): DrawSettings {
+  return {
+    ...(seed === undefined ? {} : { seed }),
+    ...(steps === undefined ? {} : { steps }),
+    ...(sampler === undefined ? {} : { sampler: requireSampler(sampler) }),
+    ...(guidance === undefined ? {} : { guidanceScale: guidance }),
+    ...(eta === undefined ? {} : { eta }),
+    ...(spacing === undefined ? {} : { spacing: requireSpacing(spacing) }),
+    ...(sigmas === undefined ? {} : { sigmas: requireSigmaList(sigmas) }),
+  };
+}
+
 /** Says where the graph came from, in place of the function that read it. */
-function naming<T>(where: string, parse: () => T): T {
+export function naming<T>(where: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
@@ -54,11 +82,40 @@ function naming<T>(where: string, parse: () => T): T {
   }
 }
 
-/** A picture's record goes to the same name with `.json`: never over a file that is something else, such as the graph. */
-export function requireNotOverwritten(pictures: readonly string[]): void {
-  for (const path of pictures.map(recordPath)) {
-    if (!existsSync(path) || isRecord(path)) continue;
-    throw new CliError(`The record of the picture would overwrite ${path}, which is no such record. Choose another place with --out.`);
+/**
+ * Only what this command made is written over: pictures that carry its record, and their records beside them, which have the same names
+ * with `.json`. A file of that name that is something else, such as a picture of the user's own or the graph, is not.
+ *
+ * @param own A picture of the user's own that the new ones are made of: they cannot be drawn again without it, so it stays whatever it is.
+ */
+export function requireNotOverwritten(pictures: readonly string[], { maps = false, own }: { maps?: boolean; own?: string } = {}): void {
+  for (const picture of pictures) {
+    requireReplaceable(picture, own);
+    if (maps) requireReplaceable(mapsPath(picture), own);
+    const record = recordPath(picture);
+    if (!existsSync(record) || isRecord(record)) continue;
+    throw new CliError(`The record of the picture would overwrite ${record}, which is no such record. Choose another place with --out.`);
+  }
+}
+
+function requireReplaceable(path: string, own?: string): void {
+  if (!existsSync(path)) return;
+  if (own !== undefined && realpathSync.native(path) === realpathSync.native(own)) {
+    throw new CliError(
+      `The picture would overwrite ${path}: expected another file than ${own}, which is needed to draw the new picture again, ` +
+        'received the same one. Choose another place with --out.',
+    );
+  }
+  if (recordIn(path) !== undefined) return;
+  throw new CliError(`The picture would overwrite ${path}, which is no picture made by sgdiff. Choose another place with --out.`);
+}
+
+/** What this command put into a PNG; undefined for any other file. */
+function recordIn(path: string): unknown {
+  try {
+    return readRecord(readFileSync(path));
+  } catch {
+    return undefined;
   }
 }
 
@@ -75,6 +132,11 @@ function recordPath(picture: string): string {
   return picture.replace(/\.png$/, '.json');
 }
 
+/** Where `writeMaps` puts its sheet. */
+function mapsPath(picture: string): string {
+  return picture.replace(/\.png$/, '-maps.png');
+}
+
 /** Draws graphs one by one, each to `<name>.png` with its request record inside and beside it. */
 export async function drawGraphs(
   pipeline: Pipeline,
@@ -83,18 +145,13 @@ export async function drawGraphs(
   options: DrawOptions,
   terminal: Terminal,
 ): Promise<{ images: DrawnPicture[]; strip?: string }> {
-  const { seed = 0, steps, sampler, guidanceScale, eta, spacing, sigmas } = options;
-  const settings: GenerateOptions = {
-    seed,
-    ...(steps === undefined ? {} : { steps }),
-    ...(sampler === undefined ? {} : { sampler: requireSampler(sampler) }),
-    ...(guidanceScale === undefined ? {} : { guidanceScale }),
-    ...(eta === undefined ? {} : { eta }),
-    ...(spacing === undefined ? {} : { spacing: requireSpacing(spacing) }),
-    ...(options.maps ? { maps: true } : {}),
-    ...(sigmas === undefined ? {} : { sigmas: requireSigmaList(sigmas) }),
-  };
-  requireWritableFolder(options.out);
+  const { out, maps = false, strip: stripName, ...settings } = options;
+  const { seed = 0, steps } = settings;
+  const paths = names.map((name) => join(out, `${name}.png`));
+  const strip = stripName === undefined ? undefined : join(out, stripName);
+  requireWritableFolder(out);
+  requireNotOverwritten(paths, { maps });
+  if (strip !== undefined) requireReplaceable(strip);
   const perPicture = steps ?? pipeline.manifest.defaults.steps;
   const progress = terminal.progress('drawing', graphs.length * perPicture);
   const images: DrawnPicture[] = [];
@@ -105,6 +162,8 @@ export async function drawGraphs(
         const begun = performance.now();
         const picture = await pipeline.generate(graph, {
           ...settings,
+          seed,
+          maps,
           signal,
           // With the published spacing a run may take other steps than were asked for: the bar counts those asked for.
           onStep: ({ index, steps: taken }) => progress.update((i + (index + 1) / taken) * perPicture, names[i]),
@@ -112,14 +171,13 @@ export async function drawGraphs(
         const seconds = (performance.now() - begun) / 1000;
         pictures.push(picture);
         noteWithoutToken(graph, picture, terminal);
-        images.push({ ...writePictureAndMaps(join(options.out, `${names[i]}.png`), picture), seed, seconds });
+        images.push({ ...writePictureAndMaps(paths[i], picture), seed, seconds });
       }
     });
   } finally {
     progress.stop();
   }
-  if (options.strip === undefined) return { images };
-  const strip = join(options.out, options.strip);
+  if (strip === undefined) return { images };
   const row = pictures.map(({ width, height, pixels }) => ({ width, height, data: pixels }));
   writeFileAtomic(strip, encodePicture(tile(row, row.length, { zoom: 2 }), { pictures: pictures.map(({ record }) => record) }));
   return { images, strip };
@@ -135,11 +193,25 @@ export function noteWithoutToken(graph: SceneGraph, { withoutToken }: Picture, t
   );
 }
 
-/** Writes the PNG and, beside it, its record as JSON. Returns the PNG's path. */
+/** Writes the PNG and, beside it, its record as JSON. Maps of another picture that was there before go. Returns the PNG's path. */
 export function writePicture(path: string, { width, height, pixels, record }: Picture): string {
   writeFileAtomic(path, encodePicture({ width, height, data: pixels }, record));
-  writeFileAtomic(recordPath(path), `${JSON.stringify(record, null, 2)}\n`);
+  const json = JSON.stringify(record, null, 2);
+  writeFileAtomic(recordPath(path), `${json}\n`);
+  removeMapsOfAnother(mapsPath(path), JSON.parse(json));
   return path;
+}
+
+/** Removes a sheet of maps that is not of the picture of this record. Other files stay, and so do sheets of other kinds. */
+function removeMapsOfAnother(path: string, record: unknown): void {
+  const inside = existsSync(path) ? recordIn(path) : undefined;
+  if (typeof inside !== 'object' || inside === null || !('picture' in inside && 'tiles' in inside)) return;
+  if (isDeepStrictEqual(inside.picture, record)) return;
+  try {
+    rmSync(path);
+  } catch (error) {
+    throw new CliError(`Could not remove ${path}, the maps of the picture that was there before: ${messageOf(error)}. Remove it.`, { cause: error });
+  }
 }
 
 /** As `writePicture`, and where there are maps, a sheet of them beside it. */

@@ -36,8 +36,11 @@ describe('sampleEdit', () => {
   it('tells a replaced thing by the new word found and the old one gone', () => {
     const edit = edits('replace').find(({ words }) => words[0] === 'sheep')!;
     const other = edit.words[1];
-    expect(edit.shown([at(other, 0.2)])).toBe(true);
-    expect(edit.shown([at(other, 0.2), at('sheep', 0.6)])).toBe(false);
+    const tree = at('tree', 0.7);
+    expect(edit.shown([at(other, 0.2), GROUND, tree])).toBe(true);
+    expect(edit.shown([at(other, 0.2), GROUND, tree, at('sheep', 0.6)])).toBe(false);
+    expect(edit.shown([at(other, 0.2), GROUND, at('tree', 0)])).toBe(false); // not left of it
+    expect(edit.shown([at(other, 0.2), tree])).toBe(false); // stands on nothing
     expect(edit.shown([])).toBe(false);
     expect(edit.shownBefore([at('sheep', 0.2)])).toBe(true);
     expect(edit.shownBefore([at('sheep', 0.2), at(other, 0.6)])).toBe(false);
@@ -62,6 +65,19 @@ describe('sampleEdit', () => {
     expect(removed.shown([at('sheep', 0.4)])).toBe(true);
     expect(removed.shown([at('tree', 0.4)])).toBe(false);
     expect(removed.shownBefore([at('tree', 0.4)])).toBe(true);
+  });
+
+  it('counts the objects that it is not about, those that were there and those that still are', () => {
+    const added = edits('add').find(({ text }) => text.endsWith(' on grass'))!;
+    const [word] = added.words;
+    const before = [GROUND, at('sheep', 0.2), at('tree', 0.6)];
+    expect(added.others(before, [...before, at(word, 0.4)])).toEqual({ there: 3, kept: 3 });
+    expect(added.others(before, [GROUND, at('sheep', 0.2), at(word, 0.6)])).toEqual({ there: 3, kept: 2 });
+    const removed = edits('remove').find(({ words }) => words[0] === 'sheep')!; // the tree is at another place in the graph then
+    expect(removed.others(before, [GROUND, at('tree', 0.6)])).toEqual({ there: 2, kept: 2 });
+    expect(removed.others(before, [GROUND, at('sheep', 0.6)])).toEqual({ there: 2, kept: 1 });
+    const replaced = edits('replace').find(({ words }) => words[0] === 'tree')!;
+    expect(replaced.others(before, [GROUND, at(replaced.words[1], 0.6)])).toEqual({ there: 2, kept: 1 });
   });
 
   it('is none where a graph has nothing to make it on', () => {

@@ -1,5 +1,5 @@
 import { relationHolds } from '@sgdiff/datasets';
-import { compliance, type Detection } from '@sgdiff/metrics';
+import { compliance, type Detection, type RelationRule } from '@sgdiff/metrics';
 import type { Rng } from '@sgdiff/nn';
 import { addObject, relate, removeObject, renameObject, renameRelation, withIds, type SceneGraph } from '@sgdiff/sg-schema';
 
@@ -16,8 +16,13 @@ export type GraphEdit = {
   readonly after: SceneGraph;
   /** Words of the things it is about, before and after. */
   readonly words: readonly string[];
-  /** Whether a picture shows what the changed graph asks for: the new thing and not the old one, the new relation, … */
+  /**
+   * Whether a picture shows what the changed graph asks for: the new thing and not the old one, in all its relations; the new relation; no
+   * more of what is gone.
+   */
   readonly shown: (detections: readonly Detection[]) => boolean;
+  /** Of the objects that the edit is not about, which are in the picture before, and which of these still are in the one after. */
+  readonly others: (before: readonly Detection[], after: readonly Detection[]) => { readonly there: number; readonly kept: number };
   /** Whether a picture shows what the edit starts from: the thing that is to go, the relation that is to change. */
   readonly shownBefore: (detections: readonly Detection[]) => boolean;
 };
@@ -55,9 +60,22 @@ export function sampleEdit(graph: SceneGraph, kind: EditKind, rng: Rng, toleranc
   const things = objects.flatMap((word, i) => (THINGS.includes(word) && once(word) ? [i] : []));
   const fresh = (words: readonly string[]): string | undefined => pick(words.filter((word) => !objects.includes(word)));
   const sees = (word: string) => (detections: readonly Detection[]) => detections.some(({ category }) => category === word);
+  const rule: RelationRule = (predicate, a, b) => relationHolds(predicate, a, b, { tolerance });
   const holds = (subject: string, predicate: string, object: string) => (detections: readonly Detection[]) =>
-    compliance({ objects: [subject, object], relationships: [[0, predicate, 1]] }, detections, (p, a, b) => relationHolds(p, a, b, { tolerance }))
-      .relations[0];
+    compliance({ objects: [subject, object], relationships: [[0, predicate, 1]] }, detections, rule).relations[0];
+  /** Whether all relations of an object of a graph hold. */
+  const holdsAll = (of: SceneGraph, place: number) => (detections: readonly Detection[]) => {
+    const { relations } = compliance(of, detections, rule);
+    return of.relationships.every(([s, , o], r) => (s !== place && o !== place) || relations[r]);
+  };
+  const othersThan =
+    (words: readonly string[], after: SceneGraph): GraphEdit['others'] =>
+    (foundBefore, foundAfter) => {
+      const was = compliance(before, foundBefore, rule).entities;
+      const is = compliance(after, foundAfter, rule).entities;
+      const there = before.objects.flatMap((word, i) => (was[i] && !words.includes(word) ? [before.ids![i]] : []));
+      return { there: there.length, kept: there.filter((id) => is[after.ids!.indexOf(id)]).length };
+    };
 
   switch (kind) {
     case 'replace': {
@@ -66,13 +84,15 @@ export function sampleEdit(graph: SceneGraph, kind: EditKind, rng: Rng, toleranc
       const word = objects[place];
       const other = fresh(ALIKE.find((words) => words.includes(word))!);
       if (other === undefined) return undefined;
+      const after = renameObject(before, place, other);
       return {
         kind,
         text: `${word} -> ${other}`,
         before,
-        after: renameObject(before, place, other),
+        after,
         words: [word, other],
-        shown: (found) => sees(other)(found) && !sees(word)(found),
+        shown: (found) => sees(other)(found) && !sees(word)(found) && holdsAll(after, place)(found),
+        others: othersThan([word, other], after),
         shownBefore: (found) => sees(word)(found) && !sees(other)(found),
       };
     }
@@ -82,13 +102,15 @@ export function sampleEdit(graph: SceneGraph, kind: EditKind, rng: Rng, toleranc
       if (place === undefined) return undefined;
       const [s, predicate, o] = relationships[place];
       const [subject, object, other] = [objects[s], objects[o], pick(OTHER[predicate])!];
+      const after = renameRelation(before, place, other);
       return {
         kind,
         text: `${subject} ${predicate} ${object} -> ${other}`,
         before,
-        after: renameRelation(before, place, other),
+        after,
         words: [subject, object],
         shown: holds(subject, other, object),
+        others: othersThan([subject, object], after),
         shownBefore: (found) => holds(subject, predicate, object)(found) && !holds(subject, other, object)(found),
       };
     }
@@ -100,14 +122,15 @@ export function sampleEdit(graph: SceneGraph, kind: EditKind, rng: Rng, toleranc
       if (word === undefined || target === undefined || objects.length > 7) return undefined;
       const predicate = beside ? pick(['left of', 'right of'])! : LIVING.includes(word) ? 'standing on' : 'on';
       const grown = addObject(before, word);
-      const isThere = holds(word, predicate, objects[target]);
+      const after = relate(grown, grown.objects.length - 1, predicate, target);
       return {
         kind,
         text: `+ ${word} ${predicate} ${objects[target]}`,
         before,
-        after: relate(grown, grown.objects.length - 1, predicate, target),
+        after,
         words: [word],
-        shown: isThere,
+        shown: holds(word, predicate, objects[target]),
+        others: othersThan([word], after),
         shownBefore: (found) => !sees(word)(found),
       };
     }
@@ -115,13 +138,15 @@ export function sampleEdit(graph: SceneGraph, kind: EditKind, rng: Rng, toleranc
       const place = pick(things);
       if (place === undefined || objects.length < 3) return undefined;
       const word = objects[place];
+      const after = removeObject(before, place);
       return {
         kind,
         text: `- ${word}`,
         before,
-        after: removeObject(before, place),
+        after,
         words: [word],
         shown: (found) => !sees(word)(found),
+        others: othersThan([word], after),
         shownBefore: sees(word),
       };
     }
