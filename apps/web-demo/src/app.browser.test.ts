@@ -2,14 +2,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DRAWING_FILES, type ModelManifest } from '@sgdiff/pipeline';
-import { setupBackend } from '@sgdiff/test-kit';
+import { CHROMIUM_FLAGS, findChromium, setupBackend } from '@sgdiff/test-kit';
 import { decode } from 'fast-png';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { build, preview, type PreviewServer } from 'vite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { SERVED_FILES, webDemoConfig } from '../vite.config';
 import { RECORD_KEYWORD } from './png';
-import { CHROMIUM_FLAGS, findChromium } from './testing/chromium';
 import { writeRandomModel } from './testing/random-model';
 
 const executablePath = findChromium();

@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CHROMIUM_FLAGS, findChromium, SWIFTSHADER_FLAGS } from '@sgdiff/test-kit';
 import { chromium, type Browser } from 'playwright-core';
 import { build, defaultClientConditions, preview, type InlineConfig, type PreviewServer } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ISOLATION } from '../vite.config';
-import { CHROMIUM_FLAGS, findChromium, SWIFTSHADER_FLAGS } from './testing/chromium';
 import type { PageReport } from './testing/contract-page/main';
 
 const executablePath = findChromium();

@@ -1,14 +1,14 @@
-import { betaSigmas, exponentialSigmas, karrasSigmas, type Schedule } from '@sgdiff/sampler';
+import { betaTimestepSigmas, exponentialSigmas, karrasSigmas, type Schedule } from '@sgdiff/sampler';
 import { describe, RequestError } from './errors';
 import { sigmasOf, type SpacingName } from './spacings';
 
-type SigmaList = (sigmaMin: number, sigmaMax: number, steps: number) => Float64Array;
+type SigmaList = (schedule: Schedule, steps: number) => Float64Array;
 
-/** Lists of noise levels that are not made of timesteps: from the highest level of the schedule to its lowest, then 0. */
+/** Lists of noise levels that are not those of whole timesteps: from the highest level of the schedule to its lowest, then 0. */
 const LISTS = {
-  karras: karrasSigmas,
-  exponential: exponentialSigmas,
-  beta: betaSigmas,
+  karras: (schedule, steps) => karrasSigmas(...endsOf(schedule), steps),
+  exponential: (schedule, steps) => exponentialSigmas(...endsOf(schedule), steps),
+  beta: betaTimestepSigmas,
 } satisfies Record<string, SigmaList>;
 
 /** What a request can say of its noise levels; 'schedule' is those of the timesteps that `spacing` chooses. */
@@ -31,5 +31,9 @@ export function requireSigmaList(name: unknown): SigmaListName {
  */
 export function levelsOf(schedule: Schedule, list: SigmaListName, spacing: SpacingName, steps: number): Float64Array {
   if (list === 'schedule') return sigmasOf(schedule, spacing, steps);
-  return LISTS[list](schedule.sigmas[0], schedule.sigmas.at(-1)!, steps);
+  return LISTS[list](schedule, steps);
+}
+
+function endsOf({ sigmas }: Schedule): [sigmaMin: number, sigmaMax: number] {
+  return [sigmas[0], sigmas.at(-1)!];
 }

@@ -1,4 +1,4 @@
-import { SamplerError } from './errors';
+import { expectNumber } from './errors';
 import type { SampleOptions, Solver } from './solver';
 
 /** What every sampler with fresh noise in its steps takes. */
@@ -20,11 +20,7 @@ export function ancestralOptions(
   etaMax: number,
 ): { readonly eta: number; readonly sNoise: number; readonly needs: Pick<Solver, 'needsNoise'> } {
   const range = etaMax < Infinity ? `from 0 to ${etaMax}` : 'from 0';
-  if (!(eta >= 0 && eta <= etaMax && eta < Infinity)) {
-    throw new SamplerError(`${name}: expected eta to be a number ${range}, received ${eta}.`, 'bad_argument');
-  }
-  if (!(sNoise >= 0 && sNoise < Infinity)) {
-    throw new SamplerError(`${name}: expected sNoise to be a number from 0, received ${sNoise}.`, 'bad_argument');
-  }
+  expectNumber(name, 'eta', eta, (value) => value >= 0 && value <= etaMax && value < Infinity, `a number ${range}`);
+  expectNumber(name, 'sNoise', sNoise, (value) => value >= 0 && value < Infinity, 'a number from 0');
   return { eta, sNoise, needs: eta > 0 && sNoise > 0 ? { needsNoise: `eta ${eta}` } : {} };
 }

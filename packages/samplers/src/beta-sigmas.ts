@@ -1,6 +1,8 @@
 // Names: a, b are the two parameters of a beta distribution; B_x(a, b) is the incomplete beta function, the integral of
 // u^(a - 1) (1 - u)^(b - 1) from 0 to x.
+import { expectObject } from './errors';
 import { expectPositive, fallingLevels } from './falling-levels';
+import { expectSchedule, sigmaOfTimestep, type Schedule } from './schedule';
 
 export type BetaSigmasOptions = {
   /** Default 0.6: below 1, levels are dense towards low noise. */
@@ -11,7 +13,11 @@ export type BetaSigmasOptions = {
 
 /**
  * Noise levels that lie between `sigmaMin` and `sigmaMax` as the quantiles of a beta distribution do between 0 and 1: by default
- * dense at both ends, where pictures get their layout and their detail.
+ * dense at both ends.
+ *
+ * Dense **in sigma**, as diffusers has it: from 84 to 0.04, the quantiles leave hardly a level between 4 and 0.04 in 10 steps, where
+ * pictures take shape. What the paper describes, and most people mean by the beta scheduler, is `betaTimestepSigmas`. This one is for
+ * parity with diffusers, and for a schedule whose sigmas do not range over decades.
  *
  * @param sigmaMin The level before the last step, e.g. `schedule.sigmas[0]`; above 0.
  * @param sigmaMax The level that the run starts from, e.g. `schedule.sigmas.at(-1)`.
@@ -23,19 +29,45 @@ export function betaSigmas(
   sigmaMin: number,
   sigmaMax: number,
   steps: number,
-  { alpha = 0.6, beta = 0.6 }: BetaSigmasOptions = {},
+  options: BetaSigmasOptions = {},
 ): Float64Array {
-  expectPositive('betaSigmas', 'alpha', alpha);
-  expectPositive('betaSigmas', 'beta', beta);
+  const at = betaSpacing('betaSigmas', sigmaMin, sigmaMax, options);
+  return fallingLevels('betaSigmas', sigmaMin, sigmaMax, steps, at);
+}
+
+/**
+ * The noise levels of timesteps that lie as the quantiles of a beta distribution do, from the schedule's last timestep to its first,
+ * and 0: by default, with (0.6, 0.6), dense at both ends, where the authors find that most of the layout and of the detail is drawn.
+ *
+ * Timesteps are not rounded, so no two steps share one; a level between two timesteps is interpolated as `timestepOfSigma` does it.
+ * Both ends are among the levels. (ComfyUI's "beta" rounds, and leaves the lowest out.)
+ *
+ * @returns `steps + 1` numbers, strictly falling from the schedule's highest level to its lowest, and 0. A single step starts at the highest.
+ * @throws SamplerError as `betaSigmas`.
+ * @see arXiv:2407.12173, section 4.
+ */
+export function betaTimestepSigmas(schedule: Schedule, steps: number, options: BetaSigmasOptions = {}): Float64Array {
+  const where = 'betaTimestepSigmas';
+  expectSchedule(where, schedule);
+  const { sigmas } = schedule;
+  const last = sigmas.length - 1;
+  const at = betaSpacing(where, 0, last, options);
+  return fallingLevels(where, sigmas[0]!, sigmas[last]!, steps, (way) => sigmaOfTimestep(schedule, at(way)));
+}
+
+/** The quantile at a fraction of the way from `max` at 0 to `min` at 1, of the distribution between them. */
+function betaSpacing(where: string, min: number, max: number, options: BetaSigmasOptions): (way: number) => number {
+  expectObject(where, 'options', options);
+  const { alpha = 0.6, beta = 0.6 } = options;
+  expectPositive(where, 'alpha', alpha);
+  expectPositive(where, 'beta', beta);
   const lower = incompleteBeta(0.5, alpha, beta);
   const upper = incompleteBeta(0.5, beta, alpha);
   const whole = lower + upper; // B(a, b), without a gamma function
-  const range = sigmaMax - sigmaMin;
-  return fallingLevels('betaSigmas', sigmaMin, sigmaMax, steps, (way) =>
+  return (way) =>
     way * whole < upper
-      ? sigmaMax - range * inverse(way * whole, beta, alpha) // measured from the nearer end, where all digits are
-      : sigmaMin + range * inverse((1 - way) * whole, alpha, beta),
-  );
+      ? max - (max - min) * inverse(way * whole, beta, alpha) // measured from the nearer end, where all digits are
+      : min + (max - min) * inverse((1 - way) * whole, alpha, beta);
 }
 
 /** The x from 0 to 1/2 with B_x(a, b) = area, by bisection in log x. */

@@ -93,7 +93,7 @@ describe.each(SAMPLERS)('churn in $name', ({ name, sample }) => {
       `${name}: expected options.noise, which sChurn 3 needs, received none. Pass perItemNoise(seeds).`,
     );
     await expectNoLeak(() => sample(soft, xT, [2, 1, 0], { sChurn: 3, noise: () => tf.zeros([4]) }), {
-      throws: `${name}: expected noise to return shape [1,2] at step 1 of 2 (sigma 1), received [4].`,
+      throws: `${name}: expected noise to return float32 of shape [1,2] at step 1 of 2 (sigma 1), received float32 of shape [4].`,
     });
     xT.dispose();
   });

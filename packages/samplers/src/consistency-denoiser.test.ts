@@ -29,15 +29,39 @@ describe('consistencyDenoiser', () => {
     y.dispose();
   });
 
+  it('takes sigmaData 0.5 and the timestep times 10 unless told otherwise', () => {
+    const sigma = schedule.sigmas[1]!;
+    const y = consistencyDenoiser((input: tf.Tensor2D) => tf.onesLike(input), schedule)(x, sigma, at);
+    const [cSkip, cOut] = [0.25 / (10 ** 2 + 0.25), 10 / Math.sqrt(10 ** 2 + 0.25)];
+    const alpha = Math.sqrt(schedule.alphasCumprod[1]!);
+    expect(Array.from(y.dataSync())).toBeAllClose([cOut + cSkip * 3 * alpha, cOut - cSkip * 2 * alpha], { rtol: 1e-6 });
+    y.dispose();
+  });
+
+  it('refuses an answer of another shape, rather than broadcast it', async () => {
+    const message = (received: string) =>
+      `consistencyDenoiser: expected the denoiser to return float32 of shape [1,2] at step 0 of 1 (sigma ${schedule.sigmas[500]}), received ${received}.`;
+    for (const [bad, received] of [
+      [() => tf.ones([1, 1]), 'float32 of shape [1,1]'],
+      [() => tf.scalar(1), 'float32 of shape []'],
+      [() => undefined, 'undefined'],
+      [async () => x, '[object Promise]'],
+    ] as const) {
+      await expectNoLeak(() => consistencyDenoiser<tf.Tensor2D>(bad as never, schedule)(x, schedule.sigmas[500]!, at), {
+        throws: message(received),
+      });
+    }
+  });
+
   it('leaves nothing behind but its result', () =>
     expectNoLeak(() => consistencyDenoiser(zero, schedule)(x, schedule.sigmas[500]!, at)));
 
   it('rejects options that are no number above 0', () => {
     expect(() => consistencyDenoiser(zero, schedule, { sigmaData: 0 })).toThrow(
-      'consistencyDenoiser: expected sigmaData to be a number above 0, received 0.',
+      'consistencyDenoiser: expected sigmaData to be a finite number above 0, received 0.',
     );
     expect(() => consistencyDenoiser(zero, schedule, { timestepScaling: NaN })).toThrow(
-      'consistencyDenoiser: expected timestepScaling to be a number above 0, received NaN.',
+      'consistencyDenoiser: expected timestepScaling to be a finite number above 0, received NaN.',
     );
   });
 });

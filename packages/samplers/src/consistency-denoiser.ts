@@ -1,7 +1,9 @@
 // cSkip and cOut are c_skip(t) and c_out(t) of arXiv:2303.01469, equation 5.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
-import { SamplerError } from './errors';
+import { expectFunction, expectObject } from './errors';
+import { expectAnswer } from './expect-tensor';
+import { expectPositive } from './falling-levels';
 import { type Schedule, timestepOfSigma } from './schedule';
 
 export type ConsistencyOptions = {
@@ -16,7 +18,8 @@ export type ConsistencyOptions = {
  * the input itself. From timestep 20 on it changes a result by less than 1e-5.
  *
  * @param denoiser The network, as from `denoiserFromModel`.
- * @throws SamplerError for an option that is no number above 0; the denoiser throws if sigma lies outside the schedule.
+ * @throws SamplerError for an option that is no number above 0; the denoiser throws if sigma lies outside the schedule, or
+ *   the wrapped one's answer is not float32 of the shape of `x`.
  * @see arXiv:2310.04378, section 4.1, and its published code for `timestepScaling`.
  */
 export function consistencyDenoiser<T extends tf.Tensor>(
@@ -24,19 +27,20 @@ export function consistencyDenoiser<T extends tf.Tensor>(
   schedule: Schedule,
   options: ConsistencyOptions = {},
 ): Denoiser<T> {
+  const where = 'consistencyDenoiser';
+  expectObject(where, 'options', options);
   const { sigmaData = 0.5, timestepScaling = 10 } = options;
-  for (const [option, value] of Object.entries({ sigmaData, timestepScaling })) {
-    if (value > 0 && value < Infinity) continue;
-    throw new SamplerError(
-      `consistencyDenoiser: expected ${option} to be a number above 0, received ${value}.`,
-      'bad_argument',
-    );
-  }
+  expectFunction(where, 'denoiser', denoiser, '(x, sigma, step) => x0');
+  expectPositive(where, 'sigmaData', sigmaData);
+  expectPositive(where, 'timestepScaling', timestepScaling);
   return (x, sigma, step) => {
     const scaled = timestepScaling * timestepOfSigma(schedule, sigma);
     const alpha = 1 / Math.sqrt(1 + sigma * sigma); // sqrt(alphaCumprod): xT is x * alpha
     const cSkip = sigmaData ** 2 / (scaled ** 2 + sigmaData ** 2);
     const cOut = scaled / Math.hypot(scaled, sigmaData);
-    return tf.tidy(() => tf.add<T>(tf.mul(denoiser(x, sigma, step), cOut), tf.mul(x, cSkip * alpha)));
+    return tf.tidy(() => {
+      const x0 = expectAnswer(where, 'the denoiser', denoiser(x, sigma, step), x.shape, sigma, step);
+      return tf.add<T>(tf.mul(x0, cOut), tf.mul(x, cSkip * alpha));
+    });
   };
 }

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { ancestralSigmas } from './ancestral';
 import type { Denoiser } from './denoiser';
-import { SamplerError } from './errors';
+import { expectNumber } from './errors';
+import { lineToX0 } from './line-to-x0';
 import { lastState, runSolver, type SampleOptions, type SamplingStep, type Solver } from './solver';
 
 export type DdimOptions = SampleOptions & {
@@ -28,7 +29,7 @@ export async function sampleDdim<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: DdimOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(ddim('sampleDdim', options), denoiser, xT, sigmas, options));
+  return lastState(runSolver(ddim, 'sampleDdim', denoiser, xT, sigmas, options));
 }
 
 /** `sampleDdim` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -38,22 +39,19 @@ export function iterateDdim<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: DdimOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(ddim('iterateDdim', options), denoiser, xT, sigmas, options);
+  return runSolver(ddim, 'iterateDdim', denoiser, xT, sigmas, options);
 }
 
 function ddim(name: string, { eta = 0 }: DdimOptions): Solver {
-  if (!(eta >= 0 && eta <= 1)) {
-    throw new SamplerError(`${name}: expected eta to be a number from 0 to 1, received ${eta}.`, 'bad_argument');
-  }
+  expectNumber(name, 'eta', eta, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
   return {
-    name,
+    settings: { eta },
     ...(eta > 0 && { needsNoise: `eta ${eta}` }),
     step({ x }, { sigma, sigmaNext, denoise, noise }) {
       const x0 = denoise(x, sigma);
       if (sigmaNext === 0) return { x: x0, x0, memory: [] };
       const { sigmaDown, sigmaUp } = ancestralSigmas(sigma, sigmaNext, eta);
-      const keep = sigmaDown / sigma;
-      const down = tf.add(tf.mul(x0, 1 - keep), tf.mul(x, keep));
+      const down = lineToX0(x, x0, sigmaDown / sigma);
       return { x: sigmaUp > 0 ? tf.add(down, tf.mul(noise(), sigmaUp)) : down, x0, memory: [] };
     },
   };

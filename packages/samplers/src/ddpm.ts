@@ -32,7 +32,7 @@ export async function sampleDdpm<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: DdpmOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(ddpm('sampleDdpm', options), denoiser, xT, sigmas, options));
+  return lastState(runSolver(ddpm, 'sampleDdpm', denoiser, xT, sigmas, options));
 }
 
 /** `sampleDdpm` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -42,13 +42,13 @@ export function iterateDdpm<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: DdpmOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(ddpm('iterateDdpm', options), denoiser, xT, sigmas, options);
+  return runSolver(ddpm, 'iterateDdpm', denoiser, xT, sigmas, options);
 }
 
 function ddpm(name: string, { variance = 'posterior' }: DdpmOptions): Solver {
   expectOneOf(name, 'variance', variance, VARIANCES);
   return {
-    name,
+    settings: { variance },
     needsNoise: 'DDPM',
     step({ x }, { sigma, sigmaNext, denoise, noise }) {
       const x0 = denoise(x, sigma);

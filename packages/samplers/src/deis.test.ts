@@ -11,7 +11,7 @@ const ofOrder =
   (order: DeisOptions['order']) => (denoiser: Denoiser<Tensor2D>, xT: Tensor2D, sigmas: ArrayLike<number>) =>
     sampleDeis(denoiser, xT, sigmas, { order });
 
-describeSampler('DEIS', { name: 'sampleDeis', sample: sampleDeis, iterate: iterateDeis });
+describeSampler('DEIS', { name: 'sampleDeis', sample: sampleDeis, iterate: iterateDeis, remembers: 2 });
 describeOrder('DEIS', sampleDeis, 3, [0.101, 0.049, 0.024, 0.012], {
   steps: [40, 80, 160],
   sigmas: (steps) => withShortStart(smoothSigmas(4, steps, 3)),

@@ -1,7 +1,8 @@
 // eps is the noise seen in x: (x - x0) / sigma, the slope dx / dsigma of the probability-flow ODE.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
-import { SamplerError } from './errors';
+import { expectNumber } from './errors';
+import { multistep } from './line-to-x0';
 import { exponentialMoment, polynomialWeights } from './quadrature';
 import { lastState, runSolver, type SampleOptions, type SamplingStep, type Solver } from './solver';
 
@@ -30,7 +31,7 @@ export async function sampleDeis<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: DeisOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(deis('sampleDeis', options), denoiser, xT, sigmas, options));
+  return lastState(runSolver(deis, 'sampleDeis', denoiser, xT, sigmas, options));
 }
 
 /** `sampleDeis` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -40,15 +41,14 @@ export function iterateDeis<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: DeisOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(deis('iterateDeis', options), denoiser, xT, sigmas, options);
+  return runSolver(deis, 'iterateDeis', denoiser, xT, sigmas, options);
 }
 
 function deis(name: string, { order = 3 }: DeisOptions): Solver {
-  if (![1, 2, 3].includes(order)) {
-    throw new SamplerError(`${name}: expected order to be 1, 2 or 3, received ${String(order)}.`, 'bad_argument');
-  }
+  expectNumber(name, 'order', order, (value) => [1, 2, 3].includes(value), '1, 2 or 3');
   return {
-    name,
+    settings: { order },
+    remembers: order - 1,
     step({ x, memory }, { index, sigmas, sigma, sigmaNext, denoise }) {
       const x0 = denoise(x, sigma);
       if (sigmaNext === 0) return { x: x0, x0, memory: [] };
@@ -58,8 +58,8 @@ function deis(name: string, { order = 3 }: DeisOptions): Solver {
       // Integrals over sigma of 1, v, v^2 for v the way done in log sigma.
       const moments = history.map((_, power) => -h * sigmaNext * exponentialMoment(power, h));
       const weights = polynomialWeights(nodes, moments);
-      const terms = history.map((eps, back) => tf.mul(eps, weights[back]!));
-      return { x: tf.addN([x, ...terms]), x0, memory: history.slice(0, order - 1) };
+      const next = multistep(x, x0, history, weights, sigma, sigmaNext);
+      return { x: next, x0, memory: history.slice(0, order - 1) };
     },
   };
 }

@@ -9,6 +9,7 @@ import {
   INITIAL_STEP,
   initialNoise,
   perItemNoise,
+  sampleDdim,
   samplingSigmas,
   type Denoiser,
   type Prediction,
@@ -100,6 +101,65 @@ describe('denoiserFromModel', () => {
     }
   });
 
+  it("refuses a network's answer that is not float32 of the shape of its input, for every prediction, rather than broadcast it", async () => {
+    for (const prediction of ['eps', 'v', 'x0'] as const) {
+      for (const B of [1, 2]) {
+        const x = tf.ones([B, 3]) as tf.Tensor2D;
+        const bad: readonly [make: () => unknown, received: string][] = [
+          [() => tf.ones([B, 1]), `float32 of shape [${B},1]`],
+          [() => tf.ones([1, 3, 3]), 'float32 of shape [1,3,3]'],
+          [() => tf.ones([3]), 'float32 of shape [3]'],
+          [() => tf.scalar(2), 'float32 of shape []'],
+          [() => tf.ones([B, 5]), `float32 of shape [${B},5]`],
+          [() => tf.ones([B, 3], 'int32'), `int32 of shape [${B},3]`],
+          [() => 2, '2'],
+          [() => undefined, 'undefined'],
+        ];
+        const remedy =
+          ' It has to answer every item of its batch; with guidance those are the conditional ones, then the unconditional ones.';
+        for (const [make, received] of bad) {
+          const denoiser = denoiserFromModel(() => make() as tf.Tensor2D, SCHEDULE, prediction);
+          const expected = `denoiserFromModel: expected the model to return float32 of shape [${B},3]`;
+          await expectNoLeak(() => denoiser(x, 3, { index: 4, steps: 9 }), {
+            throws: `${expected} at step 4 of 9 (sigma 3), received ${received}.${remedy}`,
+          });
+          await expectNoLeak(() => denoiser(x, 3, undefined as never), {
+            throws: `${expected} at sigma 3, received ${received}.${remedy}`,
+          });
+        }
+        const late = denoiserFromModel((async (xT: tf.Tensor2D) => xT) as never, SCHEDULE, prediction);
+        expect(() => late(x, 3, STEP)).toThrow(`received [object Promise]. It must not be an async function.`);
+        x.dispose();
+      }
+    }
+  });
+
+  it('regression: a network that answers the conditional items alone does not switch guidance off in silence', async () => {
+    for (const prediction of ['eps', 'v', 'x0'] as const) {
+      for (const B of [1, 2]) {
+        const half = denoiserFromModel<tf.Tensor2D>((xT) => tf.slice(xT, 0, B), SCHEDULE, prediction);
+        const guided = classifierFreeGuidance(half, { guidanceScale: 4 });
+        const xT = tf.ones([B, 3]) as tf.Tensor2D;
+        await expectNoLeak(() => sampleDdim(guided, xT, [2, 1, 0]), {
+          throws: `denoiserFromModel: expected the model to return float32 of shape [${2 * B},3] at step 0 of 2 (sigma 2), received float32 of shape [${B},3].`,
+        });
+        xT.dispose();
+      }
+    }
+  });
+
+  it('says what is missing in plain JavaScript', () => {
+    expect(() => denoiserFromModel(undefined as never, SCHEDULE, 'v')).toThrow(
+      'denoiserFromModel: expected model to be a function (xT, t) => prediction, received undefined.',
+    );
+    expect(() => denoiserFromModel((x) => x, undefined as never, 'v')).toThrow(
+      'denoiserFromModel: expected schedule to be an object, received undefined.',
+    );
+    expect(() => denoiserFromModel((x) => x, {} as never, 'v')).toThrow(
+      'denoiserFromModel: expected schedule.sigmas to be a list, received undefined.',
+    );
+  });
+
   it('rejects an unknown prediction, and a sigma that the model never saw', () => {
     expect(() => denoiserFromModel((x) => x, SCHEDULE, 'epsilon' as 'eps')).toThrow(
       "denoiserFromModel: expected prediction to be one of 'eps', 'v', 'x0', received 'epsilon'.",
@@ -170,13 +230,37 @@ describe('classifierFreeGuidance', () => {
     const guided = classifierFreeGuidance(half, { guidanceScale: 2 });
     await expectNoLeak(() => guided(x, 1, STEP), {
       throws:
-        'classifierFreeGuidance: expected the denoiser to return shape [4,3], the conditional items and then the ' +
-        'unconditional ones, received [2,3].',
+        'classifierFreeGuidance: expected the denoiser to return float32 of shape [4,3] at step 0 of 1 (sigma 1), received float32 of ' +
+        'shape [2,3]. It is given the conditional items and then the unconditional ones, and has to answer both.',
     });
     x.dispose();
   });
 
-  it('rejects a scale that is not finite', () => {
+  it('refuses an answer that is none, of its own denoiser and of that outside the interval', () => {
+    const x = tf.ones([1, 3]) as tf.Tensor2D;
+    const late = (async (y: tf.Tensor2D) => y) as never;
+    expect(() => classifierFreeGuidance<tf.Tensor2D>(late, { guidanceScale: 2 })(x, 1, STEP)).toThrow(
+      'classifierFreeGuidance: expected the denoiser to return float32 of shape [2,3] at step 0 of 1 (sigma 1), ' +
+        'received [object Promise]. It must not be an async function.',
+    );
+    const options = { guidanceScale: 2, interval: [3, 4] as const, conditional: late };
+    expect(() => classifierFreeGuidance<tf.Tensor2D>((y) => y, options)(x, 1, STEP)).toThrow(
+      'classifierFreeGuidance: expected conditional to return float32 of shape [1,3] at step 0 of 1 (sigma 1), ' +
+        'received [object Promise]. It must not be an async function.',
+    );
+    x.dispose();
+  });
+
+  it('rejects a scale that is not finite, and what is missing in plain JavaScript', () => {
+    expect(() => classifierFreeGuidance(branches, { guidanceScale: '2' as never })).toThrow(
+      "classifierFreeGuidance: expected guidanceScale to be a finite number, received '2'.",
+    );
+    expect(() => classifierFreeGuidance(branches, null as never)).toThrow(
+      'classifierFreeGuidance: expected options to be an object, received null.',
+    );
+    expect(() => classifierFreeGuidance(undefined as never, { guidanceScale: 2 })).toThrow(
+      'classifierFreeGuidance: expected denoiser to be a function (x, sigma, step) => x0, received undefined.',
+    );
     expect(() => classifierFreeGuidance(branches, { guidanceScale: NaN })).toThrow(
       'classifierFreeGuidance: expected guidanceScale to be a finite number, received NaN.',
     );

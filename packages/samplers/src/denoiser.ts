@@ -2,8 +2,9 @@
 // Convention: x = x0 + sigma * eps (arXiv:2206.00364). A model trained on the variance-preserving form
 // xT = sqrt(alphaCumprod) * x0 + sqrt(1 - alphaCumprod) * eps sees x / sqrt(1 + sigma^2), for alphaCumprod = 1 / (1 + sigma^2).
 import * as tf from '@tensorflow/tfjs-core';
-import { expectOneOf, SamplerError } from './errors';
-import { type Schedule, timestepOfSigma } from './schedule';
+import { expectFunction, expectOneOf, SamplerError } from './errors';
+import { expectAnswer } from './expect-tensor';
+import { expectSchedule, type Schedule, timestepOfSigma } from './schedule';
 
 /** Where in the run a denoiser is being called. */
 export type DenoiserStep = {
@@ -29,6 +30,8 @@ export type DiffusionModel<T extends tf.Tensor = tf.Tensor> = (xT: T, t: tf.Tens
 /** What a network was trained to predict: the noise, the velocity (arXiv:2202.00512, section 4), or the clean data. */
 export type Prediction = 'eps' | 'v' | 'x0';
 
+const REMEDY =
+  ' It has to answer every item of its batch; with guidance those are the conditional ones, then the unconditional ones.';
 const PREDICTIONS: readonly Prediction[] = ['eps', 'v', 'x0'];
 
 /**
@@ -39,28 +42,32 @@ const PREDICTIONS: readonly Prediction[] = ['eps', 'v', 'x0'];
  *
  * @param model Called inside a `tf.tidy`; borrows its arguments.
  * @throws SamplerError if `prediction` is unknown, or 'eps' for a schedule of `zeroTerminalSnr`; the denoiser throws if sigma lies
- *   outside the schedule.
+ *   outside the schedule, and if the network's answer is not float32 of the shape of its input.
  */
 export function denoiserFromModel<T extends tf.Tensor>(
   model: DiffusionModel<T>,
   schedule: Schedule,
   prediction: Prediction,
 ): Denoiser<T> {
-  expectPrediction('denoiserFromModel', 'prediction', prediction);
+  const where = 'denoiserFromModel';
+  expectFunction(where, 'model', model, '(xT, t) => prediction');
+  expectSchedule(where, schedule);
+  expectPrediction(where, 'prediction', prediction);
   const last = schedule.timesteps - 1;
   const endsInPureNoise = schedule.alphasCumprod[last] === 0;
   if (endsInPureNoise && prediction === 'eps') {
     throw new SamplerError(
-      "denoiserFromModel: expected prediction 'v' or 'x0' for a schedule of zero terminal SNR, received 'eps'. " +
+      `${where}: expected prediction 'v' or 'x0' for a schedule of zero terminal SNR, received 'eps'. ` +
         'At its last timestep eps is the input itself and tells nothing of x0.',
       'bad_argument',
     );
   }
-  return (x, sigma) => {
+  return (x, sigma, step) => {
     const t = timestepOfSigma(schedule, sigma);
     const alpha = 1 / Math.sqrt(1 + sigma * sigma); // sqrt(alphaCumprod)
     return tf.tidy(() => {
-      const output = model(tf.mul<T>(x, alpha), tf.fill([x.shape[0]!], t)); // [B, …]
+      const answer = model(tf.mul<T>(x, alpha), tf.fill([x.shape[0]!], t));
+      const output = expectAnswer(where, 'the model', answer, x.shape, sigma, step, REMEDY); // [B, …]
       switch (prediction) {
         case 'eps':
           return tf.sub<T>(x, tf.mul(output, sigma));

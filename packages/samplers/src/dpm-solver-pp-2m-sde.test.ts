@@ -15,12 +15,14 @@ import { describeOrder } from './testing/describe-order';
 import { describeSampler } from './testing/describe-sampler';
 
 describeSampler('DPM-Solver++ 2M SDE', {
+  remembers: 1,
   name: 'sampleDpmSolverPp2mSde',
   sample: sampleDpmSolverPp2mSde,
   iterate: iterateDpmSolverPp2mSde,
   needsNoise: 'eta 1',
 });
 describeSampler("DPM-Solver++ 2M SDE, 'heun', eta 0", {
+  remembers: 1,
   name: 'sampleDpmSolverPp2mSde',
   sample: (denoiser, xT, sigmas, options) =>
     sampleDpmSolverPp2mSde(denoiser, xT, sigmas, { ...options, solverType: 'heun', eta: 0 }),

@@ -39,7 +39,7 @@ export async function sampleDpmSolverPp2mSde<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: DpmSolverPp2mSdeOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(dpmSolverPp2mSde('sampleDpmSolverPp2mSde', options), denoiser, xT, sigmas, options));
+  return lastState(runSolver(dpmSolverPp2mSde, 'sampleDpmSolverPp2mSde', denoiser, xT, sigmas, options));
 }
 
 /** `sampleDpmSolverPp2mSde` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -49,7 +49,7 @@ export function iterateDpmSolverPp2mSde<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: DpmSolverPp2mSdeOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(dpmSolverPp2mSde('iterateDpmSolverPp2mSde', options), denoiser, xT, sigmas, options);
+  return runSolver(dpmSolverPp2mSde, 'iterateDpmSolverPp2mSde', denoiser, xT, sigmas, options);
 }
 
 function dpmSolverPp2mSde(name: string, options: DpmSolverPp2mSdeOptions): Solver {
@@ -57,7 +57,8 @@ function dpmSolverPp2mSde(name: string, options: DpmSolverPp2mSdeOptions): Solve
   const { eta, sNoise, needs } = ancestralOptions(name, options, Infinity);
   expectOneOf(name, 'solverType', solverType, SOLVER_TYPES);
   return {
-    name,
+    settings: { eta, sNoise, solverType },
+    remembers: 1,
     ...needs,
     step({ x, memory }, { index, sigmas, sigma, sigmaNext, denoise, noise }) {
       const x0 = denoise(x, sigma);

@@ -15,6 +15,7 @@ import { describeOrder } from './testing/describe-order';
 import { describeSampler } from './testing/describe-sampler';
 
 describeSampler('DPM-Solver++ 2M', {
+  remembers: 1,
   name: 'sampleDpmSolverPp2m',
   sample: sampleDpmSolverPp2m,
   iterate: iterateDpmSolverPp2m,

@@ -1,7 +1,7 @@
 // lambda is -log(sigma), half the log signal-to-noise ratio; h is its growth over a step.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
-import { SamplerError } from './errors';
+import { expectNumber } from './errors';
 import { lastState, runSolver, type SampleOptions, type SamplingStep, type Solver } from './solver';
 
 export type DpmSolverPp2mOptions = SampleOptions & {
@@ -28,7 +28,7 @@ export async function sampleDpmSolverPp2m<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: DpmSolverPp2mOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(dpmSolverPp2m('sampleDpmSolverPp2m', options), denoiser, xT, sigmas, options));
+  return lastState(runSolver(dpmSolverPp2m, 'sampleDpmSolverPp2m', denoiser, xT, sigmas, options));
 }
 
 /** `sampleDpmSolverPp2m` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -38,15 +38,14 @@ export function iterateDpmSolverPp2m<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: DpmSolverPp2mOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(dpmSolverPp2m('iterateDpmSolverPp2m', options), denoiser, xT, sigmas, options);
+  return runSolver(dpmSolverPp2m, 'iterateDpmSolverPp2m', denoiser, xT, sigmas, options);
 }
 
 function dpmSolverPp2m(name: string, { order = 2 }: DpmSolverPp2mOptions): Solver {
-  if (order !== 1 && order !== 2) {
-    throw new SamplerError(`${name}: expected order to be 1 or 2, received ${String(order)}.`, 'bad_argument');
-  }
+  expectNumber(name, 'order', order, (value) => [1, 2].includes(value), '1 or 2');
   return {
-    name,
+    settings: { order },
+    remembers: 1,
     step({ x, memory }, { index, sigmas, sigma, sigmaNext, denoise }) {
       const x0 = denoise(x, sigma);
       if (sigmaNext === 0) return { x: x0, x0, memory: [] };

@@ -14,6 +14,7 @@ import { describeSampler } from './testing/describe-sampler';
 import { smoothSigmas, withShortStart } from './testing/oracles';
 
 describeSampler('DPM-Solver++ 3M SDE', {
+  remembers: 2,
   name: 'sampleDpmSolverPp3mSde',
   sample: sampleDpmSolverPp3mSde,
   iterate: iterateDpmSolverPp3mSde,

@@ -30,7 +30,7 @@ export async function sampleDpmSolverPp3mSde<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: AncestralOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(dpmSolverPp3mSde('sampleDpmSolverPp3mSde', options), denoiser, xT, sigmas, options));
+  return lastState(runSolver(dpmSolverPp3mSde, 'sampleDpmSolverPp3mSde', denoiser, xT, sigmas, options));
 }
 
 /** `sampleDpmSolverPp3mSde` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -40,13 +40,14 @@ export function iterateDpmSolverPp3mSde<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: AncestralOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(dpmSolverPp3mSde('iterateDpmSolverPp3mSde', options), denoiser, xT, sigmas, options);
+  return runSolver(dpmSolverPp3mSde, 'iterateDpmSolverPp3mSde', denoiser, xT, sigmas, options);
 }
 
 function dpmSolverPp3mSde(name: string, options: AncestralOptions): Solver {
   const { eta, sNoise, needs } = ancestralOptions(name, options, Infinity);
   return {
-    name,
+    settings: { eta, sNoise },
+    remembers: 2,
     ...needs,
     step({ x, memory }, { index, sigmas, sigma, sigmaNext, denoise, noise }) {
       const x0 = denoise(x, sigma);

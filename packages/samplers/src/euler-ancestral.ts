@@ -24,7 +24,7 @@ export async function sampleEulerAncestral<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: AncestralOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(eulerAncestral('sampleEulerAncestral', options), denoiser, xT, sigmas, options));
+  return lastState(runSolver(eulerAncestral, 'sampleEulerAncestral', denoiser, xT, sigmas, options));
 }
 
 /** `sampleEulerAncestral` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -34,13 +34,13 @@ export function iterateEulerAncestral<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: AncestralOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(eulerAncestral('iterateEulerAncestral', options), denoiser, xT, sigmas, options);
+  return runSolver(eulerAncestral, 'iterateEulerAncestral', denoiser, xT, sigmas, options);
 }
 
 function eulerAncestral(name: string, options: AncestralOptions): Solver {
   const { eta, sNoise, needs } = ancestralOptions(name, options, 1);
   return {
-    name,
+    settings: { eta, sNoise },
     ...needs,
     step({ x }, { sigma, sigmaNext, denoise, noise }) {
       const x0 = denoise(x, sigma);

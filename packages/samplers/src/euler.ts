@@ -1,6 +1,7 @@
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { createChurn, type ChurnOptions } from './churn';
 import type { Denoiser } from './denoiser';
+import { lineToX0 } from './line-to-x0';
 import { lastState, runSolver, type SamplingStep, type Solver } from './solver';
 
 /**
@@ -21,7 +22,7 @@ export async function sampleEuler<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: ChurnOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(euler('sampleEuler', options), denoiser, xT, sigmas, options));
+  return lastState(runSolver(euler, 'sampleEuler', denoiser, xT, sigmas, options));
 }
 
 /** `sampleEuler` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -31,21 +32,19 @@ export function iterateEuler<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: ChurnOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(euler('iterateEuler', options), denoiser, xT, sigmas, options);
+  return runSolver(euler, 'iterateEuler', denoiser, xT, sigmas, options);
 }
 
 function euler(name: string, options: ChurnOptions): Solver {
   const { churn, ...needs } = createChurn(name, options);
   return {
-    name,
     ...needs,
     step(state, context) {
       const { sigmaNext, denoise } = context;
       const { x, sigma } = churn(state.x, context);
       const x0 = denoise(x, sigma);
       if (sigmaNext === 0) return { x: x0, x0, memory: [] };
-      const keep = sigmaNext / sigma;
-      return { x: tf.add(tf.mul(x0, 1 - keep), tf.mul(x, keep)), x0, memory: [] };
+      return { x: lineToX0(x, x0, sigmaNext / sigma), x0, memory: [] };
     },
   };
 }

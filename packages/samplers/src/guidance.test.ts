@@ -178,8 +178,8 @@ describe('guidance, bad input', () => {
     const xT = tf.ones([2, 3]) as tf.Tensor2D;
     await expectNoLeak(() => sampleDdim(guided, xT, [2, 1, 0]), {
       throws:
-        'classifierFreeGuidance: expected the denoiser to return shape [4,3], the conditional items and then the ' +
-        'unconditional ones, received [2,3].',
+        'classifierFreeGuidance: expected the denoiser to return float32 of shape [4,3] at step 0 of 2 (sigma 2), received float32 of ' +
+        'shape [2,3]. It is given the conditional items and then the unconditional ones, and has to answer both.',
     });
     xT.dispose();
   });
@@ -231,6 +231,25 @@ describe('thresholding', () => {
     }
   });
 
+  it('refuses an answer of another shape, rather than broadcast it', async () => {
+    const x = tf.ones([1, 2]) as tf.Tensor2D;
+    const wraps = { staticThresholding, dynamicThresholding };
+    for (const [where, wrap] of Object.entries(wraps)) {
+      for (const [bad, received] of [
+        [() => tf.ones([1, 1]), 'float32 of shape [1,1].'],
+        [() => tf.scalar(1), 'float32 of shape [].'],
+        [() => tf.ones([1, 2], 'bool'), 'bool of shape [1,2].'],
+        [async () => x, '[object Promise]. It must not be an async function.'],
+      ] as const) {
+        await expectNoLeak(() => wrap<tf.Tensor2D>(bad as never)(x, 1, STEP), {
+          throws: `${where}: expected the denoiser to return float32 of shape [1,2] at step 0 of 1 (sigma 1), received ${received}`,
+        });
+      }
+      expect(() => wrap(undefined as never)).toThrow(`${where}: expected denoiser to be a function`);
+    }
+    x.dispose();
+  });
+
   it('rejects bad options', () => {
     const denoiser: Denoiser = (x) => x;
     for (const limit of [0, -1, NaN, Infinity]) {
@@ -246,5 +265,27 @@ describe('thresholding', () => {
     expect(() => dynamicThresholding(denoiser, { limit: 2, max: 1 })).toThrow(
       'dynamicThresholding: expected max to be at least limit, 2, received 1.',
     );
+  });
+});
+
+describe.each(['cpu', 'wasm'] as const)('thresholding of a broken network, on %s', (backend) => {
+  beforeAll(() => setupBackend(backend));
+
+  it('does not hide NaN or infinity: not finite where the prediction is not, in range elsewhere, and a run says so', async () => {
+    const xT = tf.ones([2, 4]) as tf.Tensor2D;
+    for (const wrap of [staticThresholding<tf.Tensor2D>, dynamicThresholding<tf.Tensor2D>]) {
+      for (const bad of [NaN, Infinity, -Infinity]) {
+        const broken: Denoiser<tf.Tensor2D> = () => tf.tensor2d([0.5, bad, -3, 0.25, 0.5, -0.5, 2, 0], [2, 4]);
+        const cut = wrap(broken)(xT, 1, STEP);
+        const values = Array.from(cut.dataSync());
+        cut.dispose();
+        expect(Number.isFinite(values[1])).toBe(false);
+        for (const value of values.slice(4)) expect(Math.abs(value)).toBeLessThanOrEqual(1); // the other item
+        await expectNoLeak(() => sampleDdim(wrap(broken), xT, [2, 1, 0]), {
+          throws: 'sampleDdim: the denoiser returned NaN or infinity at step 0 of 2 (sigma 2)',
+        });
+      }
+    }
+    xT.dispose();
   });
 });

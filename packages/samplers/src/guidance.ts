@@ -1,7 +1,8 @@
 // Shapes: B batch, then any further axes of the data.
 import * as tf from '@tensorflow/tfjs-core';
 import { expectPrediction, type Denoiser, type Prediction } from './denoiser';
-import { SamplerError } from './errors';
+import { expectFunction, expectNumber, expectObject, SamplerError } from './errors';
+import { expectAnswer } from './expect-tensor';
 
 export type GuidanceOptions<T extends tf.Tensor = tf.Tensor> = {
   /** 1 is the plain conditional prediction, 0 the unconditional; above 1 the condition is followed more closely. */
@@ -13,7 +14,8 @@ export type GuidanceOptions<T extends tf.Tensor = tf.Tensor> = {
   readonly rescale?: number;
   /**
    * The form of the prediction in which the spread is measured. Default 'x0'. What the network predicts gives the numbers of the
-   * paper and of diffusers, which rescale its raw output.
+   * paper and of diffusers, which rescale its raw output. With 'eps' at a level in the thousands float32 leaves x0 few digits, since it is
+   * a difference of numbers as large as sigma: there take 'v'.
    */
   readonly rescaleOf?: Prediction;
   /**
@@ -27,6 +29,8 @@ export type GuidanceOptions<T extends tf.Tensor = tf.Tensor> = {
    */
   readonly conditional?: Denoiser<T>;
 };
+
+const REMEDY = ' It is given the conditional items and then the unconditional ones, and has to answer both.';
 
 /**
  * Classifier-free guidance: `unconditional + guidanceScale * (conditional - unconditional)`, in one call per step.
@@ -43,20 +47,12 @@ export function classifierFreeGuidance<T extends tf.Tensor>(
   denoiser: Denoiser<T>,
   options: GuidanceOptions<T>,
 ): Denoiser<T> {
-  const { guidanceScale, rescale = 0, rescaleOf = 'x0', interval = [0, Infinity], conditional: alone } = options;
   const where = 'classifierFreeGuidance';
-  if (!Number.isFinite(guidanceScale)) {
-    throw new SamplerError(
-      `${where}: expected guidanceScale to be a finite number, received ${guidanceScale}.`,
-      'bad_argument',
-    );
-  }
-  if (!(rescale >= 0 && rescale <= 1)) {
-    throw new SamplerError(
-      `${where}: expected rescale to be a number from 0 to 1, received ${rescale}.`,
-      'bad_argument',
-    );
-  }
+  expectFunction(where, 'denoiser', denoiser, '(x, sigma, step) => x0');
+  expectObject(where, 'options', options);
+  const { guidanceScale, rescale = 0, rescaleOf = 'x0', interval = [0, Infinity], conditional: alone } = options;
+  expectNumber(where, 'guidanceScale', guidanceScale, Number.isFinite, 'a finite number');
+  expectNumber(where, 'rescale', rescale, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
   expectPrediction(where, 'rescaleOf', rescaleOf);
   const [above, upTo] = interval;
   if (!(above >= 0 && above < upTo)) {
@@ -67,17 +63,11 @@ export function classifierFreeGuidance<T extends tf.Tensor>(
   }
   return (x, sigma, step) => {
     const guided = sigma > above && sigma <= upTo;
-    if (!guided && alone) return alone(x, sigma, step);
+    if (!guided && alone) return expectAnswer(where, 'conditional', alone(x, sigma, step), x.shape, sigma, step);
     return tf.tidy(() => {
-      const both = denoiser(tf.concat<T>([x, x], 0), sigma, step); // [2B, …]
+      const answer = denoiser(tf.concat<T>([x, x], 0), sigma, step);
       const want = [2 * x.shape[0]!, ...x.shape.slice(1)];
-      if (both.shape.join() !== want.join()) {
-        throw new SamplerError(
-          `${where}: expected the denoiser to return shape [${want}], the conditional items and then ` +
-            `the unconditional ones, received [${both.shape}].`,
-          'bad_shape',
-        );
-      }
+      const both = expectAnswer(where, 'the denoiser', answer, want, sigma, step, REMEDY); // [2B, …]
       const [conditional, unconditional] = tf.split(both, 2, 0) as [T, T]; // [B, …] each
       if (!guided) return conditional;
       const x0 = tf.add<T>(unconditional, tf.mul(tf.sub(conditional, unconditional), guidanceScale));

@@ -189,6 +189,34 @@ describe('sampleImageToImage', () => {
     expect(looped).toEqual([2, 1]);
   });
 
+  it('does not blame the network for an image that is not finite, whatever the strength', async () => {
+    for (const strength of [0, 0.5, 1]) {
+      const x0 = tf.fill([2, 2], NaN) as Tensor2D;
+      const options = { solver: iterateDdim, strength, noise };
+      await expectNoLeak(() => sampleImageToImage<Tensor2D>(soft, x0, SIGMAS, options), {
+        throws: 'sampleImageToImage: expected x0 to hold finite numbers, received NaN.',
+      });
+      x0.dispose();
+    }
+  });
+
+  it('says what is missing in plain JavaScript', async () => {
+    const gone = image();
+    gone.dispose();
+    const options = { solver: iterateDdim, strength: 0.5, noise };
+    await expectNoLeak(() => sampleImageToImage<Tensor2D>(soft, gone, SIGMAS, options), {
+      throws:
+        'sampleImageToImage: expected x0 to be a float32 batch [B, …], received a disposed tensor, float32 of shape [2,2].',
+    });
+    await expectNoLeak(() => run({ strength: '0.5' as never }), { throws: "1, noise alone, received '0.5'." });
+    await expectNoLeak(() => run({ noise: 3 as never }), {
+      throws: 'sampleImageToImage: expected options.noise to be a function as from perItemNoise(seeds), received 3.',
+    });
+    expect(() => strengthSigmas(undefined as never, 0.5)).toThrow(
+      'strengthSigmas: expected sigmas to be a list, received undefined.',
+    );
+  });
+
   it('frees everything: when done, left, aborted, and on bad arguments', async () => {
     await expectNoLeak(() => run({}));
     await expectNoLeak(() => run({ strength: 0 }));

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
-import { SamplerError, SamplingAbortedError } from './errors';
+import { expectFunction, expectList, expectNumber, expectObject, SamplerError, SamplingAbortedError } from './errors';
+import { expectBatch, expectFiniteData } from './expect-tensor';
 import { INITIAL_STEP, initialNoise } from './noise';
-import type { Iterate } from './restart';
-import { lastState, type SampleOptions, type SamplingStep } from './solver';
+import { expectSolver, lastState, stepsOf, type Iterate, type SampleOptions, type SamplingStep } from './solver';
 
 export type ImageToImageOptions<T extends tf.Tensor> = SampleOptions & {
   /** Takes the steps: any `iterate…` function. */
@@ -60,12 +60,9 @@ export function strengthSigmas(sigmas: ArrayLike<number>, strength: number): Flo
 }
 
 function partOf(where: string, sigmas: ArrayLike<number>, strength: number): Float64Array {
-  if (!(strength >= 0 && strength <= 1)) {
-    throw new SamplerError(
-      `${where}: expected strength to be a number from 0, the image itself, to 1, noise alone, received ${strength}.`,
-      'bad_argument',
-    );
-  }
+  expectList(where, 'sigmas', sigmas, 'bad_sigmas');
+  const range = 'a number from 0, the image itself, to 1, noise alone';
+  expectNumber(where, 'strength', strength, (value) => value >= 0 && value <= 1, range);
   const steps = Math.max(Math.floor((sigmas.length - 1) * strength + 1e-9), strength > 0 ? 1 : 0);
   return Float64Array.from(sigmas).slice(-1 - steps);
 }
@@ -75,17 +72,21 @@ async function* runPart<T extends tf.Tensor>(
   denoiser: Denoiser<T>,
   x0: T,
   sigmas: ArrayLike<number>,
-  { solver, strength, ...options }: ImageToImageOptions<T>,
+  runOptions: ImageToImageOptions<T>,
 ): AsyncGenerator<SamplingStep<T>, void, void> {
+  expectObject(where, 'options', runOptions);
+  const { solver, strength, ...options } = runOptions;
   const { noise, signal } = options;
   const levels = partOf(where, sigmas, strength);
-  if (x0.dtype !== 'float32' || x0.rank === 0) {
-    throw new SamplerError(
-      `${where}: expected x0 to be a float32 batch [B, …], received ${x0.dtype} of shape [${x0.shape}].`,
-      'bad_shape',
-    );
-  }
+  expectSolver(where, solver, denoiser);
+  expectBatch(where, 'x0', x0);
   if (signal?.aborted) throw new SamplingAbortedError(`${where}: aborted before the first step.`, signal.reason);
+  const start0 = tf.clone(x0); // of its own, while its numbers are read
+  try {
+    await expectFiniteData(where, 'x0', start0);
+  } finally {
+    start0.dispose();
+  }
   if (strength === 0) return;
   if (noise === undefined) {
     throw new SamplerError(
@@ -93,13 +94,14 @@ async function* runPart<T extends tf.Tensor>(
       'missing_noise',
     );
   }
+  expectFunction(where, 'options.noise', noise, 'as from perItemNoise(seeds)');
   const start = tf.tidy(() =>
     strength === 1
       ? (initialNoise(noise, x0.shape, levels) as T)
       : tf.add<T>(x0, tf.mul(noise(x0.shape, INITIAL_STEP), levels[0]!)),
   );
   try {
-    yield* solver(denoiser, start, levels, options);
+    yield* stepsOf(where, solver, denoiser, start, levels, options);
   } finally {
     start.dispose();
   }

@@ -1,9 +1,18 @@
 // Shapes: the data's, [B, …, C], e.g. [B, h, w, C]; the mask's [B, …, 1] or [1, …, 1].
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
-import { SamplerError } from './errors';
-import type { Iterate } from './restart';
-import { lastState, type SampleOptions, type SamplingStep } from './solver';
+import { expectObject, SamplerError, shown } from './errors';
+import { expectBatch, expectFiniteData, isFloats } from './expect-tensor';
+import { savedAround, savedWithin } from './saved-run';
+import {
+  expectSolver,
+  lastState,
+  stepsOf,
+  stepWith,
+  type Iterate,
+  type SampleOptions,
+  type SamplingStep,
+} from './solver';
 
 export type InpaintingOptions<T extends tf.Tensor> = SampleOptions & {
   /** Takes the steps: any `iterate…` function; `iterateRestart` for resampling. */
@@ -22,7 +31,7 @@ export type InpaintingOptions<T extends tf.Tensor> = SampleOptions & {
  *
  * In the given part the network's prediction is replaced by what is known: `x0 = mask * x0 + (1 - mask) * known`. Any sampler then holds
  * that part at the noise level by itself: without noise at `known + sigma * eps`, eps being that of `xT`, and with noise at a
- * draw of the same law. RePaint puts `known + sigma * noise` into the state after each step instead (its equation 8), with new noise.
+ * draw of the same law (but for DDPM with the variance 'beta' and for `sNoise` other than 1, which add more or less than that law has). RePaint puts `known + sigma * noise` into the state after each step instead (its equation 8), with new noise.
  * The law is the same, but what a step of two calls sees half-way and what a multistep method remembers then contradicts the state;
  * here both fit it, and methods keep their order.
  *
@@ -60,49 +69,71 @@ async function* runInpainting<T extends tf.Tensor>(
   denoiser: Denoiser<T>,
   xT: T,
   sigmas: ArrayLike<number>,
-  { solver, known, mask, ...options }: InpaintingOptions<T>,
+  runOptions: InpaintingOptions<T>,
 ): AsyncGenerator<SamplingStep<T>, void, void> {
+  expectObject(where, 'options', runOptions);
+  const { solver, known, mask, ...options } = runOptions;
+  const { onStep, resume } = options;
+  expectSolver(where, solver, denoiser);
+  expectBatch(where, 'xT', xT);
   expectFits(where, known, mask, xT);
-  const { anew, stays, held } = tf.tidy(() => ({
+  const { start, anew, stays, held } = tf.tidy(() => ({
+    start: tf.clone(xT), // of their own, so that the caller may dispose his during the run
     anew: tf.clone(mask),
-    stays: tf.clone(known), // of their own, so that the caller may dispose his during the run
+    stays: tf.clone(known),
     held: tf.mul(known, tf.sub(1, mask)),
   }));
   try {
-    for (const value of await anew.data()) {
+    const region = await anew.data();
+    for (const value of region) {
       if (value >= 0 && value <= 1) continue;
       throw new SamplerError(
         `${where}: expected options.mask to be from 0, what stays, to 1, what is drawn anew, received ${value}.`,
         'bad_argument',
       );
     }
+    await expectFiniteData(where, 'options.known', stays);
+    const settings = { mask: checksum(region), known: checksum(await stays.data()) };
     const blended: Denoiser<T> = (x, sigma, step) => {
       const x0 = denoiser(x, sigma, step);
-      if (!(x0 instanceof tf.Tensor) || x0.shape.join() !== x.shape.join()) return x0; // for the solver to refuse
+      if (!isFloats(x0, x.shape)) return x0; // for the solver to refuse
       return tf.tidy(() => tf.add<T>(tf.mul(x0, anew), held));
     };
-    yield* solver(blended, xT, sigmas, {
+    const named = (step: SamplingStep<T>): SamplingStep<T> =>
+      stepWith(step, { save: async () => savedAround(where, await step.save(), settings) });
+    const steps = stepsOf(where, solver, blended, start, sigmas, {
       ...options,
+      ...(resume !== undefined && { resume: savedWithin(where, resume, settings) }),
       onStep(step) {
         // To the last bit, too, for methods whose result is worked out from several predictions.
         if (step.sigmaNext === 0) step.replace(tf.tidy(() => tf.where(tf.greater(anew, 0), step.x, stays)));
-        return options.onStep?.(step);
+        return onStep?.(named(step as SamplingStep<T>));
       },
     });
+    for await (const step of steps) yield named(step);
   } finally {
-    tf.dispose([anew, stays, held]);
+    tf.dispose([start, anew, stays, held]);
   }
+}
+
+/** FNV-1a of the bytes of a tensor: tells one mask from another, and is no secret. */
+function checksum(values: Float32Array | Int32Array | Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new Uint8Array(values.buffer, values.byteOffset, values.byteLength)) {
+    hash = Math.imul(hash ^ byte, 0x01000193);
+  }
+  return hash >>> 0;
 }
 
 function expectFits(where: string, known: tf.Tensor, mask: tf.Tensor, xT: tf.Tensor): void {
   const shape = xT.shape;
   const fits = (tensor: tf.Tensor, free: (axis: number) => boolean) =>
-    tensor.dtype === 'float32' &&
+    isFloats(tensor) &&
     tensor.rank === shape.length &&
     tensor.shape.every((length, axis) => length === shape[axis] || (length === 1 && free(axis)));
-  const fail = (what: string, want: string, { dtype, shape }: tf.Tensor): never => {
+  const fail = (what: string, want: string, received: tf.Tensor): never => {
     throw new SamplerError(
-      `${where}: expected options.${what} to be float32 of shape [${want}], received ${dtype} of shape [${shape}].`,
+      `${where}: expected options.${what} to be float32 of shape [${want}], received ${shown(received)}.`,
       'bad_shape',
     );
   };

@@ -158,9 +158,26 @@ describe('invertDdim', () => {
     expect(Array.from(resumed.dataSync())).toEqual(Array.from(whole.dataSync()));
     await expectNoLeak(() => run({ resume: saved[2]! }), {
       throws:
-        'invertDdim: expected options.resume to be a run with iterations undefined, as this one, received one with iterations 1.',
+        'invertDdim: expected options.resume to be a run with iterations 0, as this one, received one with iterations 1.',
     });
     tf.dispose([whole, resumed]);
+  });
+
+  it('names x0 where it is no data, or not finite', async () => {
+    for (const [make, throws] of [
+      [() => tf.fill([8, 2], NaN), 'invertDdim: expected x0 to hold finite numbers, received NaN.'],
+      [
+        () => tf.ones([8, 2], 'int32'),
+        'invertDdim: expected x0 to be a float32 batch [B, …], received int32 of shape [8,2].',
+      ],
+    ] as const) {
+      const x0 = make() as Tensor2D;
+      await expectNoLeak(() => invertDdim(soft, x0, SIGMAS), { throws });
+      x0.dispose();
+    }
+    await expectNoLeak(() => run({ iterations: '2' as never }), {
+      throws: "invertDdim: expected iterations to be a whole number from 0, received '2'.",
+    });
   });
 
   it('frees everything: when done, left, aborted, and on bad arguments', async () => {

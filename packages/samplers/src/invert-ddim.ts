@@ -1,8 +1,9 @@
 // Names: a step leads from level `from` up to level `to`.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
-import { SamplerError } from './errors';
-import { lastState, runSolver, type SampleOptions, type SamplingStep, type Solver } from './solver';
+import { expectList, expectNumber, expectObject } from './errors';
+import { expectBatch, expectFiniteData } from './expect-tensor';
+import { lastState, runSolver, stepWith, type SampleOptions, type SamplingStep, type Solver } from './solver';
 
 export type InvertDdimOptions = Omit<SampleOptions, 'noise'> & {
   /** How often each step is solved again with the noise predicted where it ends, as the way down has it. Default 0. */
@@ -50,29 +51,18 @@ async function* runUpwards<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: InvertDdimOptions,
 ): AsyncGenerator<SamplingStep<T>, void, void> {
+  expectObject(where, 'options', options);
   const { iterations = 0, onStep } = options;
-  if (!Number.isSafeInteger(iterations) || iterations < 0) {
-    throw new SamplerError(
-      `${where}: expected iterations to be a whole number from 0, received ${iterations}.`,
-      'bad_argument',
-    );
-  }
+  const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;
+  expectNumber(where, 'iterations', iterations, isCount, 'a whole number from 0');
+  expectList(where, 'sigmas', sigmas, 'bad_sigmas');
+  expectBatch(where, 'x0', x0);
   const rising = Float64Array.from(sigmas).reverse();
-  const upwards = (step: SamplingStep<T>): SamplingStep<T> => ({
-    index: step.index,
-    steps: step.steps,
-    sigma: rising[step.index]!,
-    sigmaNext: rising[step.index + 1]!,
-    x0: step.x0,
-    get x() {
-      return step.x; // which may be replaced
-    },
-    replace: (other) => step.replace(other),
-    save: () => step.save(),
-  });
+  const upwards = (step: SamplingStep<T>): SamplingStep<T> =>
+    stepWith(step, { sigma: rising[step.index]!, sigmaNext: rising[step.index + 1]! });
   // The run counts its steps along the falling list, which it checks; the rule takes the levels from the other end.
   const rule: Solver = {
-    name: where,
+    settings: { iterations },
     step({ x }, { index, denoise }) {
       const [from, to] = [rising[index]!, rising[index + 1]!];
       let seen = x;
@@ -85,9 +75,15 @@ async function* runUpwards<T extends tf.Tensor>(
       return { x: y, x0: seen, memory: [] };
     },
   };
-  const run = runSolver(rule, denoiser, x0, sigmas, {
-    ...options,
-    ...(onStep && { onStep: (step) => onStep(upwards(step as SamplingStep<T>)) }),
-  });
-  for await (const step of run) yield upwards(step);
+  const start = tf.clone(x0);
+  try {
+    await expectFiniteData(where, 'x0', start);
+    const run = runSolver(() => rule, where, denoiser, start, sigmas, {
+      ...options,
+      ...(onStep && { onStep: (step: SamplingStep) => onStep(upwards(step as SamplingStep<T>)) }),
+    });
+    for await (const step of run) yield upwards(step);
+  } finally {
+    start.dispose();
+  }
 }

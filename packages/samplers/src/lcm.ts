@@ -23,7 +23,7 @@ export async function sampleLcm<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: SampleOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(lcm('sampleLcm'), denoiser, xT, sigmas, options));
+  return lastState(runSolver(lcm, 'sampleLcm', denoiser, xT, sigmas, options));
 }
 
 /** `sampleLcm` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -33,12 +33,11 @@ export function iterateLcm<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: SampleOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(lcm('iterateLcm'), denoiser, xT, sigmas, options);
+  return runSolver(lcm, 'iterateLcm', denoiser, xT, sigmas, options);
 }
 
-function lcm(name: string): Solver {
+function lcm(): Solver {
   return {
-    name,
     needsNoise: 'LCM',
     step({ x }, { sigma, sigmaNext, denoise, noise }) {
       const x0 = denoise(x, sigma);

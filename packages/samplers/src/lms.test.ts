@@ -11,7 +11,7 @@ const ofOrder =
   (order: LmsOptions['order']) => (denoiser: Denoiser<Tensor2D>, xT: Tensor2D, sigmas: ArrayLike<number>) =>
     sampleLms(denoiser, xT, sigmas, { order });
 
-describeSampler('LMS', { name: 'sampleLms', sample: sampleLms, iterate: iterateLms, extrapolates: true });
+describeSampler('LMS', { name: 'sampleLms', sample: sampleLms, iterate: iterateLms, remembers: 2, extrapolates: true });
 describeOrder('LMS', sampleLms, 4, [0.023, 0.001, 0.001, 0], {
   steps: [40, 80, 160],
   sigmas: (steps) => withShortStart(smoothSigmas(10, steps, 4)),

@@ -1,7 +1,8 @@
 // eps is the noise seen in x: (x - x0) / sigma, the slope dx / dsigma of the probability-flow ODE.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
-import { SamplerError } from './errors';
+import { expectNumber } from './errors';
+import { multistep } from './line-to-x0';
 import { polynomialWeights } from './quadrature';
 import { lastState, runSolver, type SampleOptions, type SamplingStep, type Solver } from './solver';
 
@@ -32,7 +33,7 @@ export async function sampleLms<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: LmsOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(lms('sampleLms', options), denoiser, xT, sigmas, options));
+  return lastState(runSolver(lms, 'sampleLms', denoiser, xT, sigmas, options));
 }
 
 /** `sampleLms` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -42,15 +43,14 @@ export function iterateLms<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: LmsOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(lms('iterateLms', options), denoiser, xT, sigmas, options);
+  return runSolver(lms, 'iterateLms', denoiser, xT, sigmas, options);
 }
 
 function lms(name: string, { order = 4 }: LmsOptions): Solver {
-  if (![1, 2, 3, 4].includes(order)) {
-    throw new SamplerError(`${name}: expected order to be 1, 2, 3 or 4, received ${String(order)}.`, 'bad_argument');
-  }
+  expectNumber(name, 'order', order, (value) => [1, 2, 3, 4].includes(value), '1, 2, 3 or 4');
   return {
-    name,
+    settings: { order },
+    remembers: order - 1,
     step({ x, memory }, { index, sigmas, sigma, sigmaNext, denoise }) {
       const x0 = denoise(x, sigma);
       if (sigmaNext === 0 && (order === 1 || memory.length === 0)) return { x: x0, x0, memory: [] };
@@ -58,8 +58,9 @@ function lms(name: string, { order = 4 }: LmsOptions): Solver {
       const step = sigmaNext - sigma;
       const nodes = history.map((_, back) => (sigmas[index - back]! - sigma) / step); // the step goes from 0 to 1
       const weights = polynomialWeights(nodes, [1, 1 / 2, 1 / 3, 1 / 4]); // integrals of 1, v, v^2, v^3
-      const terms = history.map((eps, back) => tf.mul(eps, step * weights[back]!));
-      return { x: tf.addN([x, ...terms]), x0, memory: history.slice(0, order - 1) };
+      const scaled = weights.map((weight) => step * weight);
+      const next = multistep(x, x0, history, scaled, sigma, sigmaNext);
+      return { x: next, x0, memory: history.slice(0, order - 1) };
     },
   };
 }

@@ -120,6 +120,30 @@ describe('perItemNoise', () => {
 });
 
 describe('initialNoise', () => {
+  it('says what is missing or no shape or level, in plain JavaScript', async () => {
+    const noise = perItemNoise([1, 2]);
+    const start = (draw: unknown, shape: unknown, sigmas: unknown) => () =>
+      initialNoise(draw as typeof noise, shape as number[], sigmas as number[]);
+    const refused = (fn: () => unknown, message: string) => expectNoLeak(fn, { throws: `initialNoise: ${message}.` });
+    await refused(
+      start(undefined, [2, 1], [1, 0]),
+      'expected noise to be a function as from perItemNoise(seeds), received undefined',
+    );
+    await refused(start(noise, undefined, [1, 0]), 'expected shape to be a list, received undefined');
+    await refused(start(noise, [2, -1], [1, 0]), 'expected shape[1] to be a whole number from 0, received -1');
+    await refused(start(noise, [2, 1.5], [1, 0]), 'expected shape[1] to be a whole number from 0, received 1.5');
+    await refused(start(noise, [2, '3'], [1, 0]), "expected shape[1] to be a whole number from 0, received '3'");
+    await refused(start(noise, [2, 1], undefined), 'expected sigmas to be a list, received undefined');
+    await refused(start(noise, [2, 1], []), 'expected sigmas[0] to be a finite number from 0, received undefined');
+    await refused(start(noise, [2, 1], [NaN]), 'expected sigmas[0] to be a finite number from 0, received NaN');
+    const seeds = (value: unknown) => () => perItemNoise(value as number[]);
+    expect(seeds(undefined)).toThrow('perItemNoise: expected seeds to be a list, received undefined.');
+    expect(seeds(5)).toThrow('perItemNoise: expected seeds to be a list, received 5.');
+    expect(seeds(['1'])).toThrow(
+      "perItemNoise: expected seeds[0] to be a whole number from 0 to 2^53 - 1, received '1'.",
+    );
+  });
+
   it('is the noise of its own step, at the level where the data has unit variance with sigma^2 of it added', () => {
     const noise = perItemNoise([9, 10]);
     const plain = noise([2, 2], INITIAL_STEP);

@@ -1,10 +1,11 @@
 // Shapes: B batch, then any further axes of the data.
 import * as tf from '@tensorflow/tfjs-core';
-import { SamplerError } from './errors';
+import { expectFunction, expectList, expectNumber, SamplerError } from './errors';
 import { philox } from './philox';
 
 /**
- * Standard normal noise for one step. The sampler disposes what it returns.
+ * Standard normal noise for one step. The sampler calls inside a `tf.tidy`, which disposes what is made in it: a tensor that is kept
+ * outside may be returned again.
  *
  * @param shape `[B, …]`, the shape of the data.
  * @param step The step counted from 0, or `INITIAL_STEP` for the start of the run.
@@ -27,17 +28,14 @@ const DOMAIN = 0x73616d70; // 'samp'
  * @throws SamplerError if a seed is not such a number; the noise throws if the batch is not `seeds.length` items.
  */
 export function perItemNoise(seeds: readonly number[]): Noise {
+  expectList('perItemNoise', 'seeds', seeds);
   if (seeds.length === 0)
     throw new SamplerError('perItemNoise: expected at least one seed, received none.', 'bad_argument');
-  seeds.forEach((seed, item) => {
-    if (!Number.isSafeInteger(seed) || seed < 0) {
-      throw new SamplerError(
-        `perItemNoise: expected seeds[${item}] to be a whole number from 0 to 2^53 - 1, received ${seed}.`,
-        'bad_argument',
-      );
-    }
-  });
-  const keys = [...seeds];
+  const keys = Array.from(seeds);
+  const isSeed = (value: number) => Number.isSafeInteger(value) && value >= 0;
+  keys.forEach((seed, item) =>
+    expectNumber('perItemNoise', `seeds[${item}]`, seed, isSeed, 'a whole number from 0 to 2^53 - 1'),
+  );
   return (shape, step, draw = 0) => {
     if (shape[0] !== keys.length) {
       throw new SamplerError(
@@ -58,12 +56,21 @@ export function perItemNoise(seeds: readonly number[]): Noise {
  * @param shape `[B, …]`, e.g. `[B, H, W, C]`.
  * @param sigmas The noise levels of the run, as from `samplingSigmas`.
  * @returns `noise * sqrt(1 + sigmas[0]^2)`, `shape`, float32. The caller disposes it.
+ * @throws SamplerError for a shape or sigmas that are none.
  */
 export function initialNoise<R extends tf.Rank = tf.Rank>(
   noise: Noise,
   shape: tf.ShapeMap[R] & readonly number[],
   sigmas: ArrayLike<number>,
 ): tf.Tensor<R> {
+  const where = 'initialNoise';
+  expectFunction(where, 'noise', noise, 'as from perItemNoise(seeds)');
+  expectList(where, 'shape', shape);
+  const isLength = (value: number) => Number.isSafeInteger(value) && value >= 0;
+  shape.forEach((length, axis) => expectNumber(where, `shape[${axis}]`, length, isLength, 'a whole number from 0'));
+  expectList(where, 'sigmas', sigmas, 'bad_sigmas');
+  const isLevel = (value: number) => value >= 0 && value < Infinity;
+  expectNumber(where, 'sigmas[0]', sigmas[0]!, isLevel, 'a finite number from 0', 'bad_sigmas');
   return tf.tidy(() => tf.mul<tf.Tensor<R>>(noise(shape, INITIAL_STEP), Math.sqrt(1 + sigmas[0]! ** 2)));
 }
 

@@ -6,6 +6,7 @@ import { describeOrder } from './testing/describe-order';
 import { describeSampler } from './testing/describe-sampler';
 
 describeSampler('PLMS', {
+  remembers: 2,
   name: 'samplePlms',
   sample: samplePlms,
   iterate: iteratePlms,

@@ -1,6 +1,8 @@
 // eps is the noise seen in x: (x - x0) / sigma, the slope dx / dsigma of the probability-flow ODE.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
+import { heunStep } from './heun';
+import { multistep } from './line-to-x0';
 import { lastState, runSolver, type SampleOptions, type SamplingStep, type Solver } from './solver';
 
 /** Weights of the noise seen now and in the last steps, newest first: Adams-Bashforth of order 1 to 4. */
@@ -32,7 +34,7 @@ export async function samplePlms<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: SampleOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(plms('samplePlms'), denoiser, xT, sigmas, options));
+  return lastState(runSolver(plms, 'samplePlms', denoiser, xT, sigmas, options));
 }
 
 /** `samplePlms` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -42,28 +44,21 @@ export function iteratePlms<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: SampleOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(plms('iteratePlms'), denoiser, xT, sigmas, options);
+  return runSolver(plms, 'iteratePlms', denoiser, xT, sigmas, options);
 }
 
-function plms(name: string): Solver {
+function plms(): Solver {
   return {
-    name,
+    remembers: WEIGHTS.length - 1,
     step({ x, memory }, { sigma, sigmaNext, denoise }) {
       const x0 = denoise(x, sigma);
       if (sigmaNext === 0 && memory.length === 0) return { x: x0, x0, memory: [] }; // no noise is seen at 0
-      const noiseSeen = (at: tf.Tensor, level: number, seenX0: tf.Tensor) => tf.div(tf.sub(at, seenX0), level);
-      const to = (slope: tf.Tensor) => tf.add(x, tf.mul(slope, sigmaNext - sigma));
-      const eps = noiseSeen(x, sigma, x0);
+      const eps = tf.div<tf.Tensor>(tf.sub(x, x0), sigma);
+      if (memory.length === 0) return { x: heunStep(x, x0, sigma, sigmaNext, denoise), x0, memory: [eps] };
       const history = [eps, ...memory]; // newest first
-      let slope: tf.Tensor;
-      if (memory.length === 0) {
-        const ahead = to(eps);
-        slope = tf.mul(tf.add(eps, noiseSeen(ahead, sigmaNext, denoise(ahead, sigmaNext))), 0.5);
-      } else {
-        const weights = WEIGHTS[memory.length]!;
-        slope = tf.addN(history.map((seen, i) => tf.mul(seen, weights[i]!)));
-      }
-      return { x: to(slope), x0, memory: history.slice(0, WEIGHTS.length - 1) };
+      const weights = WEIGHTS[memory.length]!.map((weight) => (sigmaNext - sigma) * weight);
+      const next = multistep(x, x0, history, weights, sigma, sigmaNext);
+      return { x: next, x0, memory: history.slice(0, WEIGHTS.length - 1) };
     },
   };
 }

@@ -1,6 +1,7 @@
 // Names: S steps asked for, c the stride between two timesteps, T timesteps of the schedule.
 import { SamplerError } from './errors';
-import type { Schedule } from './schedule';
+import { expectStepsWithin } from './sampling-steps';
+import { expectSchedule, type Schedule } from './schedule';
 
 /**
  * The timesteps that latent diffusion's samplers, and so published SGDiff's, visit: every c-th from 0, plus 1, for
@@ -14,14 +15,9 @@ import type { Schedule } from './schedule';
  * @see arXiv:2112.10752, whose code the published sampler is; arXiv:2010.02502, appendix D.3, for the subset.
  */
 export function publishedTimesteps(schedule: Schedule, steps: number): Int32Array {
+  expectSchedule('publishedTimesteps', schedule);
   const T = schedule.timesteps;
-  if (!Number.isSafeInteger(steps) || steps < 1 || steps > T) {
-    throw new SamplerError(
-      `publishedTimesteps: expected steps to be a whole number from 1 to ${T}, the timesteps of the schedule, ` +
-        `received ${steps}.`,
-      'bad_steps',
-    );
-  }
+  expectStepsWithin('publishedTimesteps', steps, T);
   if (lastTimestep(T, steps) >= T) {
     throw new SamplerError(
       `publishedTimesteps: expected a number of steps whose timesteps end within the schedule, received ${steps}: ` +

@@ -5,6 +5,7 @@ import {
   initialNoise,
   iterateDdim,
   iterateDpmSolverPp2m,
+  iterateEuler,
   iterateRestart,
   perItemNoise,
   restartSegments,
@@ -99,7 +100,7 @@ describe('restartSegments', () => {
     expect(message({ sigmaMin: 0 })).toBe(`${expected}.sigmaMin to be a number above 0, received 0.`);
     for (const sigmaMax of [2, 9, NaN]) {
       expect(message({ sigmaMax })).toBe(
-        `${expected}.sigmaMax above 2, the run's level nearest to its sigmaMin, and at most 8, its first, received ${sigmaMax}.`,
+        `${expected}.sigmaMax to be above 2, the run's level nearest to its sigmaMin, and at most 8, its first, received ${sigmaMax}.`,
       );
     }
     expect(message({}, [8, 4, 4, 0])).toBe(
@@ -163,6 +164,20 @@ describe('sampleRestart', () => {
     );
     expect(told).toEqual(numbers);
     expect(looped).toEqual(numbers);
+  });
+
+  it('is a run of its own to churn in each segment: sChurn is spread over its steps, and the first of them has none', async () => {
+    const levels: number[] = [];
+    const watched: Denoiser<tf.Tensor2D> = (x, sigma, step) => (levels.push(sigma), soft(x, sigma, step));
+    const churned: Iterate<tf.Tensor2D> = (d, x, s, o) => iterateEuler(d, x, s, { ...o, sChurn: 0.5 });
+    const xT = tf.ones([2, 3]) as tf.Tensor2D;
+    const once = [{ sigmaMin: 2, sigmaMax: 4, times: 1, steps: 2 }];
+    (await sampleRestart(watched, xT, sigmas, { noise, solver: churned, restarts: once })).dispose();
+    xT.dispose();
+    const middle = ((4 ** (1 / 7) + 2 ** (1 / 7)) / 2) ** 7;
+    const raised = [8, 4 * 1.25, 4, middle * 1.25, 2, 1.25]; // each segment has two steps
+    expect(levels).toHaveLength(6);
+    levels.forEach((level, i) => expect(level).toBeCloseTo(raised[i]!, 12));
   });
 
   it('draws noise of its own number for each step and restart', async () => {

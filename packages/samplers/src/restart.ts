@@ -1,9 +1,19 @@
 // Names: sigmaMin and sigmaMax are t_min and t_max of arXiv:2306.14878, times is its K, steps its N_Restart.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
-import { SamplerError, SamplingAbortedError } from './errors';
-import { restoredState, settingsOf, solverOf, type SavedRun } from './saved-run';
-import { lastState, type SampleOptions, type SamplingStep } from './solver';
+import { expectList, expectNumber, expectObject, SamplerError, SamplingAbortedError } from './errors';
+import { expectBatch } from './expect-tensor';
+import { plainSettings, restoredState, savedAround, savedWithin } from './saved-run';
+import {
+  expectFalls,
+  expectSolver,
+  lastState,
+  stepsOf,
+  stepWith,
+  type Iterate,
+  type SampleOptions,
+  type SamplingStep,
+} from './solver';
 
 /** An interval of noise levels that a run goes through again. */
 export type Restart = {
@@ -17,14 +27,6 @@ export type Restart = {
   readonly steps: number;
 };
 
-/** Any `iterate…` function of this package: with options of its own, `(d, x, s, o) => iterateDdim(d, x, s, { ...o, eta: 0.5 })`. */
-export type Iterate<T extends tf.Tensor> = (
-  denoiser: Denoiser<T>,
-  xT: T,
-  sigmas: ArrayLike<number>,
-  options: SampleOptions,
-) => AsyncGenerator<SamplingStep<T>, void, void>;
-
 export type RestartOptions<T extends tf.Tensor> = SampleOptions & {
   /** Takes the steps. The paper has `iterateHeun`. */
   readonly solver: Iterate<T>;
@@ -37,7 +39,8 @@ export type RestartOptions<T extends tf.Tensor> = SampleOptions & {
  * errors made higher up, where a stochastic sampler would spread its noise over all steps.
  *
  * Steps are those of `sigmas` and `times * steps` for each restart, numbered through; network calls are the solver's for each of the
- * lists of `restartSegments`, where a multistep method begins anew. Order and law between restarts are the solver's. Without restarts it
+ * lists of `restartSegments`, where a multistep method begins anew and `sChurn` is spread over the steps of that list, of which the
+ * first has no churn. Order and law between restarts are the solver's. Without restarts it
  * is the solver itself.
  *
  * @param denoiser Predicts x0; borrows what it is given.
@@ -81,9 +84,11 @@ export function restartSegments(sigmas: ArrayLike<number>, restarts: readonly Re
 }
 
 function segmentsOf(where: string, sigmas: ArrayLike<number>, restarts: readonly Restart[]): Float64Array[] {
+  expectList(where, 'sigmas', sigmas, 'bad_sigmas');
+  expectList(where, 'restarts', restarts);
   const levels = Float64Array.from(sigmas);
   if (levels.length < 2) return [levels]; // for the solver to refuse
-  const placed = restarts
+  const placed = Array.from(restarts)
     .map((restart, position) => ({ ...restart, index: indexOf(where, levels, restart, position) }))
     .filter(({ times }) => times > 0)
     .sort((a, b) => a.index - b.index);
@@ -101,32 +106,26 @@ function segmentsOf(where: string, sigmas: ArrayLike<number>, restarts: readonly
 
 /** Where in the run a restart happens. */
 function indexOf(where: string, levels: Float64Array, restart: Restart, position: number): number {
-  const name = `${where}: expected restarts[${position}]`;
-  const fail = (expected: string, received: unknown): never => {
-    throw new SamplerError(`${name}${expected}, received ${String(received)}.`, 'bad_argument');
-  };
+  const name = `restarts[${position}]`;
+  expectObject(where, name, restart);
   const { sigmaMin, sigmaMax, times, steps } = restart;
-  if (!Number.isSafeInteger(times) || times < 0) fail('.times to be a whole number from 0', times);
-  if (!Number.isSafeInteger(steps) || steps < 1) fail('.steps to be a whole number from 1', steps);
-  if (!(sigmaMin > 0 && sigmaMin < Infinity)) fail('.sigmaMin to be a number above 0', sigmaMin);
+  const whole = (from: number) => (value: number) => Number.isSafeInteger(value) && value >= from;
+  expectNumber(where, `${name}.times`, times, whole(0), 'a whole number from 0');
+  expectNumber(where, `${name}.steps`, steps, whole(1), 'a whole number from 1');
+  expectNumber(where, `${name}.sigmaMin`, sigmaMin, (value) => value > 0 && value < Infinity, 'a number above 0');
   let nearest = 0;
   levels.forEach((level, index) => {
-    if (index > 0 && !(level < levels[index - 1]!)) {
-      throw new SamplerError(
-        `${where}: expected sigmas that fall with every step, received sigmas[${index - 1}] = ${levels[index - 1]} ` +
-          `and then sigmas[${index}] = ${level}.`,
-        'bad_sigmas',
-      );
-    }
+    if (index > 0) expectFalls(where, levels[index - 1]!, level, index);
     const distance = (sigma: number) => Math.abs(Math.log(sigma / sigmaMin));
     if (level > 0 && distance(level) < distance(levels[nearest]!)) nearest = index;
   });
-  if (!(sigmaMax > levels[nearest]! && sigmaMax <= levels[0]!)) {
-    fail(
-      `.sigmaMax above ${levels[nearest]}, the run's level nearest to its sigmaMin, and at most ${levels[0]}, its first`,
-      sigmaMax,
-    );
-  }
+  expectNumber(
+    where,
+    `${name}.sigmaMax`,
+    sigmaMax,
+    (value) => value > levels[nearest]! && value <= levels[0]!,
+    `above ${levels[nearest]}, the run's level nearest to its sigmaMin, and at most ${levels[0]}, its first`,
+  );
   return nearest;
 }
 
@@ -143,13 +142,17 @@ async function* runSegments<T extends tf.Tensor>(
   denoiser: Denoiser<T>,
   xT: T,
   sigmas: ArrayLike<number>,
-  { solver, restarts, ...ownOptions }: RestartOptions<T>,
+  runOptions: RestartOptions<T>,
 ): AsyncGenerator<SamplingStep<T>, void, void> {
+  expectObject(where, 'options', runOptions);
+  const { solver, restarts, ...ownOptions } = runOptions;
+  expectSolver(where, solver, denoiser);
   const segments = segmentsOf(where, sigmas, restarts);
   if (segments.length === 1) {
-    yield* solver(denoiser, xT, sigmas, ownOptions);
+    yield* stepsOf(where, solver, denoiser, xT, sigmas, ownOptions);
     return;
   }
+  expectBatch(where, 'xT', xT);
   const { resume, ...options } = ownOptions;
   const steps = segments.reduce((sum, segment) => sum + segment.length - 1, 0);
   const { noise, onStep } = options;
@@ -164,9 +167,9 @@ async function* runSegments<T extends tf.Tensor>(
   let offset = 0; // steps before the segment
   let restartsDone = 0;
   try {
+    const within = resume !== undefined ? savedWithin(where, resume, { restarts }) : undefined;
     if (resume !== undefined) {
-      const within = (resume.settings as { within?: unknown } | undefined)?.within;
-      const restored = restoredState(where, resume, passed, xT.shape, settingsOf({ restarts, within }));
+      const restored = restoredState(where, resume, passed, xT.shape, plainSettings(resume.settings));
       tf.dispose([x, ...restored.memory]);
       x = restored.x as T;
     }
@@ -183,32 +186,21 @@ async function* runSegments<T extends tf.Tensor>(
         x.dispose();
         x = raised;
       }
-      const inWhole = (step: SamplingStep<T>): SamplingStep<T> => ({
-        index: start + step.index,
-        steps,
-        sigma: step.sigma,
-        sigmaNext: step.sigmaNext,
-        x0: step.x0,
-        get x() {
-          return step.x; // which may be replaced
-        },
-        replace: (other) => step.replace(other),
-        async save() {
-          const { solver, settings, stepsDone, ...saved } = await step.save();
-          return {
-            ...saved,
-            solver: solverOf(where),
-            settings: settingsOf({ restarts, within: { solver, settings } }),
-            stepsDone: start + stepsDone,
-            sigmas: passed,
-          };
-        },
-      });
-      const run = solver((x, sigma, { index }) => denoiser(x, sigma, { index: start + index, steps }), x, segment, {
+      const inWhole = (step: SamplingStep<T>): SamplingStep<T> =>
+        stepWith(step, {
+          index: start + step.index,
+          steps,
+          async save() {
+            const saved = savedAround(where, await step.save(), { restarts });
+            return { ...saved, stepsDone: start + saved.stepsDone, sigmas: passed };
+          },
+        });
+      const inner: Denoiser<T> = (x, sigma, { index }) => denoiser(x, sigma, { index: start + index, steps });
+      const run = stepsOf(where, solver, inner, x, segment, {
         ...options,
         ...(noise && { noise: (shape, step, draw) => noise(shape, start + step, draw) }),
         ...(onStep && { onStep: (step) => onStep(inWhole(step as SamplingStep<T>)) }),
-        ...(resume && stepsDone > start && { resume: withinSegment(resume, segment, start) }),
+        ...(within && stepsDone > start && { resume: { ...within, stepsDone: stepsDone - start, sigmas: segment } }),
         keepNoise: end < steps || options.keepNoise === true,
       });
       try {
@@ -232,12 +224,6 @@ function climb(segments: readonly Float64Array[], position: number): number {
   const top = segments[position]![0]!;
   const before = position > 0 ? segments[position - 1]!.at(-1)! : top;
   return before < top ? Math.sqrt(top ** 2 - before ** 2) : 0;
-}
-
-/** The part of a saved run that is the solver's own. */
-function withinSegment(resume: SavedRun, segment: Float64Array, start: number): SavedRun {
-  const { within } = resume.settings as { within: Pick<SavedRun, 'solver' | 'settings'> };
-  return { ...resume, ...within, stepsDone: resume.stepsDone - start, sigmas: segment };
 }
 
 /** The solver numbers its steps within its segment, so its message is put after which one that is. */

@@ -1,5 +1,5 @@
-import { expectOneOf, SamplerError } from './errors';
-import type { Schedule } from './schedule';
+import { expectList, expectNumber, expectObject, expectOneOf, SamplerError, shown } from './errors';
+import { expectSchedule, type Schedule } from './schedule';
 
 /**
  * Which of the schedule's timesteps a short run visits (arXiv:2305.08891, table 2).
@@ -28,22 +28,18 @@ const SPACINGS: readonly StepSpacing[] = ['leading', 'trailing', 'linspace'];
  * @throws SamplerError if `steps` is no whole number from 1 to `schedule.timesteps`, or an offset leaves the schedule.
  */
 export function samplingTimesteps(schedule: Schedule, steps: number, options: SamplingStepOptions = {}): Int32Array {
+  expectObject('samplingTimesteps', 'options', options);
   const { spacing = 'trailing', offset = 0 } = options;
+  expectSchedule('samplingTimesteps', schedule);
   const T = schedule.timesteps;
   expectOneOf('samplingTimesteps', 'spacing', spacing, SPACINGS);
-  if (!Number.isSafeInteger(steps) || steps < 1 || steps > T) {
-    throw new SamplerError(
-      `samplingTimesteps: expected steps to be a whole number from 1 to ${T}, the timesteps of the schedule, ` +
-        `received ${steps}.`,
-      'bad_steps',
-    );
-  }
+  expectStepsWithin('samplingTimesteps', steps, T);
   const stride = Math.floor(T / steps);
   const room = spacing === 'leading' ? T - 1 - (steps - 1) * stride : 0;
   if (!Number.isSafeInteger(offset) || offset < 0 || offset > room) {
     throw new SamplerError(
       `samplingTimesteps: expected offset to be a whole number from 0 to ${room} for ${steps} steps with ` +
-        `'${spacing}' spacing, received ${offset}. A larger one runs past the last timestep, ${T - 1}.`,
+        `'${spacing}' spacing, received ${shown(offset)}. A larger one runs past the last timestep, ${T - 1}.`,
       'bad_steps',
     );
   }
@@ -79,6 +75,8 @@ export function samplingSigmas(schedule: Schedule, steps: number, options: Sampl
  * @throws SamplerError for an empty list, and for a timestep that is outside the schedule or does not fall.
  */
 export function sigmasOfTimesteps(schedule: Schedule, timesteps: ArrayLike<number>): Float64Array {
+  expectSchedule('sigmasOfTimesteps', schedule);
+  expectList('sigmasOfTimesteps', 'timesteps', timesteps, 'bad_steps');
   const list = Array.from(timesteps);
   if (list.length === 0)
     throw new SamplerError('sigmasOfTimesteps: expected at least one timestep, received none.', 'bad_steps');
@@ -86,7 +84,7 @@ export function sigmasOfTimesteps(schedule: Schedule, timesteps: ArrayLike<numbe
     if (!Number.isSafeInteger(t) || t < 0 || t >= schedule.timesteps) {
       throw new SamplerError(
         `sigmasOfTimesteps: expected every timestep to be a whole number from 0 to ${schedule.timesteps - 1}, ` +
-          `received timesteps[${index}] = ${t}.`,
+          `received timesteps[${index}] = ${shown(t)}.`,
         'bad_steps',
       );
     }
@@ -99,6 +97,19 @@ export function sigmasOfTimesteps(schedule: Schedule, timesteps: ArrayLike<numbe
     }
   });
   return Float64Array.from([...list.map((t) => schedule.sigmas[t]!), 0]);
+}
+
+/** @throws SamplerError unless `steps` is a whole number from 1 to the timesteps of the schedule. */
+export function expectStepsWithin(where: string, steps: number, T: number): void {
+  const isCount = (value: number) => Number.isSafeInteger(value) && value >= 1 && value <= T;
+  expectNumber(
+    where,
+    'steps',
+    steps,
+    isCount,
+    `a whole number from 1 to ${T}, the timesteps of the schedule`,
+    'bad_steps',
+  );
 }
 
 function roundHalfToEven(value: number): number {

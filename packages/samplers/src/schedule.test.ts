@@ -125,6 +125,34 @@ describe('createSchedule', () => {
   });
 });
 
+describe('scheduleFromBetas', () => {
+  it('has sigmas to the last digits where hardly any noise has been added, and where hardly anything else is left', () => {
+    expectClose(scheduleFromBetas([1e-17]).sigmas[0]!, Math.sqrt(1e-17), 1e-15);
+    expectClose(scheduleFromBetas([1e-12, 1e-12]).sigmas[1]!, Math.sqrt(2e-12), 1e-11);
+    expectClose(scheduleFromBetas([1e-9]).sigmas[0]!, Math.sqrt(1e-9 * (1 + 1e-9)), 1e-15);
+    const half = scheduleFromBetas(Array(200).fill(0.5)); // alphaCumprod is 2^-(t + 1)
+    half.sigmas.forEach((sigma, t) => expectClose(sigma, Math.sqrt(2 ** (t + 1) - 1), 1e-13));
+    expect(scheduleFromBetas([1e-17, 1e-17]).sigmas[0]).toBeLessThan(scheduleFromBetas([1e-17, 1e-17]).sigmas[1]!);
+  });
+
+  it('keeps alphasCumprod the plain product', () => {
+    let product = 1;
+    SGDIFF.betas.forEach((beta, t) => expect(SGDIFF.alphasCumprod[t]).toBe((product *= 1 - beta)));
+  });
+
+  it('refuses betas that leave nothing of the data, rather than give sigmas that are infinite or NaN', () => {
+    expect(() => scheduleFromBetas(Array(1080).fill(0.5))).toThrow(
+      /^scheduleFromBetas: expected betas under which sigmas stay finite in float32, received betas that leave 8\.\d+e-78 of the data's variance at t = 255\. Take smaller or fewer ones\.$/,
+    );
+    expect(() => scheduleFromBetas(undefined as never)).toThrow(
+      'scheduleFromBetas: expected betas to be a list, received undefined.',
+    );
+    expect(() => scheduleFromBetas(['0.5'] as never)).toThrow(
+      "scheduleFromBetas: expected every beta above 0 and below 1, received betas[0] = '0.5'.",
+    );
+  });
+});
+
 describe('zeroTerminalSnr', () => {
   const of = (kind: ScheduleKind, zero = true) =>
     createSchedule({ kind, timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195, zeroTerminalSnr: zero });

@@ -1,6 +1,6 @@
 // Names: betas[t] and alphasCumprod[t] are beta_t and alpha-bar_t of arXiv:2006.11239, counted from t = 0;
 // sigmas[t] = sqrt((1 - alphasCumprod[t]) / alphasCumprod[t]) is the noise level of arXiv:2206.00364.
-import { expectOneOf, SamplerError } from './errors';
+import { expectList, expectNumber, expectObject, expectOneOf, SamplerError, shown } from './errors';
 
 export type ScheduleKind = 'linear' | 'sqrt-linear' | 'cosine' | 'sigmoid';
 
@@ -47,14 +47,11 @@ const PURE_NOISE_SIGMA = Math.sqrt(2 ** 24 - 1);
  *   not in (0, 1).
  */
 export function createSchedule(config: ScheduleConfig): Schedule {
+  expectObject('createSchedule', 'config', config);
   const { timesteps } = config;
   expectOneOf('createSchedule', 'kind', config.kind, KINDS);
-  if (!Number.isSafeInteger(timesteps) || timesteps < 1) {
-    throw new SamplerError(
-      `createSchedule: expected timesteps to be a whole number from 1, received ${timesteps}.`,
-      'bad_argument',
-    );
-  }
+  const isCount = (value: number) => Number.isSafeInteger(value) && value >= 1;
+  expectNumber('createSchedule', 'timesteps', timesteps, isCount, 'a whole number from 1');
   const schedule = scheduleFromBetas(config.kind === 'cosine' ? cosineBetas(timesteps) : risingBetas(config));
   return config.zeroTerminalSnr ? zeroTerminalSnr(schedule) : schedule;
 }
@@ -62,29 +59,39 @@ export function createSchedule(config: ScheduleConfig): Schedule {
 /**
  * The schedule of any list of betas, e.g. one read from a file.
  *
- * @throws SamplerError if the list is empty or a beta is not in (0, 1).
+ * @throws SamplerError if the list is empty, a beta is not in (0, 1), or they add so much noise that a sigma is beyond float32.
  */
 export function scheduleFromBetas(values: ArrayLike<number>): Schedule {
+  const where = 'scheduleFromBetas';
+  expectList(where, 'betas', values);
   const betas = Float64Array.from(values);
   if (betas.length === 0)
-    throw new SamplerError('scheduleFromBetas: expected at least one beta, received none.', 'bad_argument');
+    throw new SamplerError(`${where}: expected at least one beta, received none.`, 'bad_argument');
   const alphasCumprod = new Float64Array(betas.length);
+  const sigmas = new Float64Array(betas.length);
   let product = 1;
+  let logSum = 0;
   betas.forEach((beta, t) => {
-    if (!(beta > 0 && beta < 1)) {
+    if (!(typeof values[t] === 'number' && beta > 0 && beta < 1)) {
       throw new SamplerError(
-        `scheduleFromBetas: expected every beta above 0 and below 1, received betas[${t}] = ${beta}.`,
+        `${where}: expected every beta above 0 and below 1, received betas[${t}] = ${shown(values[t])}.`,
         'bad_argument',
       );
     }
     product *= 1 - beta;
+    logSum -= Math.log1p(-beta);
     alphasCumprod[t] = product;
+    // Of (1 - product) / product: without the digits that 1 - product loses where little noise has been added.
+    sigmas[t] = Math.sqrt(product > 0.9 ? Math.expm1(logSum) : (1 - product) / product);
+    if (!(Math.fround(sigmas[t]!) < Infinity)) {
+      throw new SamplerError(
+        `${where}: expected betas under which sigmas stay finite in float32, received betas that leave ` +
+          `${product} of the data's variance at t = ${t}. Take smaller or fewer ones.`,
+        'bad_argument',
+      );
+    }
   });
-  return { timesteps: betas.length, betas, alphasCumprod, sigmas: alphasCumprod.map(sigmaOf) };
-}
-
-function sigmaOf(alphaCumprod: number): number {
-  return Math.sqrt((1 - alphaCumprod) / alphaCumprod);
+  return { timesteps: betas.length, betas, alphasCumprod, sigmas };
 }
 
 /**
@@ -99,6 +106,7 @@ function sigmaOf(alphaCumprod: number): number {
  * @see arXiv:2305.08891, algorithm 1.
  */
 export function zeroTerminalSnr(schedule: Schedule): Schedule {
+  expectSchedule('zeroTerminalSnr', schedule);
   const { timesteps } = schedule;
   const last = timesteps - 1;
   if (last < 1) {
@@ -112,7 +120,8 @@ export function zeroTerminalSnr(schedule: Schedule): Schedule {
   const alphasCumprod = roots.map((root) => ((root - roots[last]!) * scale) ** 2);
   alphasCumprod[0] = schedule.alphasCumprod[0]!; // to the last bit
   const betas = alphasCumprod.map((alphaCumprod, t) => 1 - alphaCumprod / (t > 0 ? alphasCumprod[t - 1]! : 1));
-  const sigmas = alphasCumprod.map(sigmaOf);
+  const sigmas = alphasCumprod.map((alphaCumprod) => Math.sqrt((1 - alphaCumprod) / alphaCumprod));
+  sigmas[0] = schedule.sigmas[0]!; // to the last bit
   sigmas[last] = Math.max(PURE_NOISE_SIGMA, 2 * sigmas[last - 1]!);
   return { timesteps, betas, alphasCumprod, sigmas };
 }
@@ -124,13 +133,14 @@ export function zeroTerminalSnr(schedule: Schedule): Schedule {
  * @throws SamplerError if `sigma` lies outside the schedule: the model has never seen such a noise level.
  */
 export function timestepOfSigma(schedule: Schedule, sigma: number): number {
+  expectSchedule('timestepOfSigma', schedule);
   const { sigmas } = schedule;
   const last = sigmas.length - 1;
   const slack = 1e-9; // rounding in a list of sigmas the caller computed
   if (!(sigma >= sigmas[0]! * (1 - slack) && sigma <= sigmas[last]! * (1 + slack))) {
     throw new SamplerError(
       `timestepOfSigma: expected sigma between ${sigmas[0]} and ${sigmas[last]}, the levels of the schedule, ` +
-        `received ${sigma}. Take the sigmas from samplingSigmas, or keep your own within these bounds.`,
+        `received ${shown(sigma)}. Take the sigmas from samplingSigmas, or keep your own within these bounds.`,
       'out_of_range',
     );
   }
@@ -147,11 +157,24 @@ export function timestepOfSigma(schedule: Schedule, sigma: number): number {
   return low + (Math.log(sigma) - from) / (Math.log(sigmas[high]!) - from);
 }
 
+/** The noise level of a timestep, whole or between two: the inverse of `timestepOfSigma`. */
+export function sigmaOfTimestep({ sigmas }: Schedule, t: number): number {
+  const low = Math.floor(t);
+  const rest = t - low;
+  return rest === 0 ? sigmas[low]! : sigmas[low]! * (sigmas[low + 1]! / sigmas[low]!) ** rest;
+}
+
+/** @throws SamplerError unless `schedule` may be one. For callers without types. */
+export function expectSchedule(where: string, schedule: Schedule): void {
+  expectObject(where, 'schedule', schedule);
+  expectList(where, 'schedule.sigmas', schedule.sigmas);
+}
+
 function risingBetas({ kind, timesteps, betaStart, betaEnd }: ScheduleConfig): Float64Array {
   if (betaStart === undefined || betaEnd === undefined || !(betaStart > 0 && betaStart <= betaEnd && betaEnd < 1)) {
     throw new SamplerError(
       `createSchedule: expected 0 < betaStart <= betaEnd < 1 for a '${kind}' schedule, ` +
-        `received betaStart ${betaStart} and betaEnd ${betaEnd}.`,
+        `received betaStart ${shown(betaStart)} and betaEnd ${shown(betaEnd)}.`,
       'bad_argument',
     );
   }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { betaSigmas } from './beta-sigmas';
+import { betaSigmas, betaTimestepSigmas } from './beta-sigmas';
 import { samplingSigmas } from './sampling-steps';
 import { createSchedule, timestepOfSigma, type ScheduleKind } from './schedule';
 import { exponentialSigmas, karrasSigmas, polyexponentialSigmas, resampledSigmas } from './sigma-lists';
@@ -14,6 +14,9 @@ type Golden = {
 const golden = JSON.parse(
   readFileSync(new URL('../fixtures/schedules-and-lists.golden.json', import.meta.url), 'utf8'),
 ) as Golden;
+const quantiles = JSON.parse(
+  readFileSync(new URL('../fixtures/beta-quantiles.golden.json', import.meta.url), 'utf8'),
+) as { cases: { alpha: number; beta: number; steps: number; quantiles: number[] }[] };
 
 type List = (sigmaMin: number, sigmaMax: number, steps: number) => Float64Array;
 
@@ -31,7 +34,8 @@ const given: List = (sigmaMin, sigmaMax, steps) =>
 function expectFalls(sigmas: Float64Array, steps: number): void {
   expect(sigmas).toHaveLength(steps + 1);
   expect(sigmas[steps]).toBe(0);
-  for (let i = 1; i <= steps; i++) if (!(sigmas[i]! < sigmas[i - 1]!)) throw new Error(`${i}: ${sigmas[i]}`);
+  for (let i = 1; i <= steps; i++)
+    if (!(Math.fround(sigmas[i]!) < Math.fround(sigmas[i - 1]!))) throw new Error(`${i}: ${sigmas[i]}`);
 }
 
 describe('lists of sigmas', () => {
@@ -59,14 +63,18 @@ describe('lists of sigmas', () => {
     }
   });
 
-  it('fall strictly for any ends and any number of steps', () => {
+  it('fall strictly, as float32 too, for any ends and any number of steps', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...Object.values(LISTS), given),
         fc.double({ min: 1e-4, max: 1, noNaN: true }),
         fc.double({ min: 1.5, max: 2e4, noNaN: true }),
         fc.integer({ min: 1, max: 1200 }),
-        (list, sigmaMin, sigmaMax, steps) => expectFalls(list(sigmaMin, sigmaMax, steps), steps),
+        // The skewed one gets so dense at its top that beyond 100 steps float32 may not tell its levels apart.
+        (list, sigmaMin, sigmaMax, steps) => {
+          const count = list === LISTS['beta-skewed'] ? Math.min(steps, 100) : steps;
+          expectFalls(list(sigmaMin, sigmaMax, count), count);
+        },
       ),
       { numRuns: 150, seed: 4 },
     );
@@ -125,6 +133,76 @@ describe('lists of sigmas', () => {
   }
 });
 
+describe('betaTimestepSigmas', () => {
+  const schedule = createSchedule({ kind: 'sqrt-linear', timesteps: 1000, betaStart: 0.0015, betaEnd: 0.0195 });
+  const times = (sigmas: Float64Array) =>
+    Array.from(sigmas.subarray(0, -1), (sigma) => timestepOfSigma(schedule, sigma));
+
+  it('is at the timesteps that scipy.stats.beta.ppf gives, unrounded', () => {
+    expect(quantiles.cases).toHaveLength(9);
+    for (const { alpha, beta, steps, quantiles: want } of quantiles.cases) {
+      const found = times(betaTimestepSigmas(schedule, steps, { alpha, beta }));
+      want.forEach((q, i) =>
+        expect(Math.abs(found[i]! - 999 * q), `${alpha} ${beta} ${steps} ${i}`).toBeLessThan(1e-8),
+      );
+    }
+    const [first] = quantiles.cases;
+    expect([first!.alpha, first!.beta]).toEqual([0.6, 0.6]); // the default
+    expect(betaTimestepSigmas(schedule, first!.steps)).toEqual(betaTimestepSigmas(schedule, first!.steps, first));
+  });
+
+  it('goes from the highest level of the schedule to its lowest and 0, falling, for any schedule, steps and parameters', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom<ScheduleKind>('linear', 'sqrt-linear', 'cosine', 'sigmoid'),
+        fc.boolean(),
+        fc.integer({ min: 2, max: 1000 }),
+        fc.integer({ min: 1, max: 100 }),
+        fc.double({ min: 0.5, max: 3, noNaN: true }),
+        fc.double({ min: 0.5, max: 3, noNaN: true }),
+        (kind, zeroTerminalSnr, timesteps, steps, alpha, beta) => {
+          const of = createSchedule({ kind, timesteps, betaStart: 0.0015, betaEnd: 0.0195, zeroTerminalSnr });
+          const sigmas = betaTimestepSigmas(of, steps, { alpha, beta });
+          expectFalls(sigmas, steps);
+          expect(sigmas[0]).toBe(of.sigmas.at(-1));
+          if (steps > 1) expect(sigmas[steps - 1]).toBe(of.sigmas[0]);
+        },
+      ),
+      { numRuns: 100, seed: 6 },
+    );
+  });
+
+  it('with 1 and 1 is even in timesteps, and mirrored when alpha and beta change places', () => {
+    times(betaTimestepSigmas(schedule, 4, { alpha: 1, beta: 1 })).forEach((t, i) =>
+      expect(t).toBeCloseTo(999 - 333 * i, 8),
+    );
+    const one = times(betaTimestepSigmas(schedule, 9, { alpha: 0.7, beta: 2 }));
+    const other = times(betaTimestepSigmas(schedule, 9, { alpha: 2, beta: 0.7 }));
+    one.forEach((t, i) => expect(t).toBeCloseTo(999 - other[8 - i]!, 8));
+  });
+
+  it('has levels in between, where the quantiles over sigma have none: 10 steps on the schedule of SGDiff', () => {
+    const inBetween = (sigmas: Float64Array) => sigmas.filter((sigma) => sigma > 0.1 && sigma < 3).length;
+    expect(inBetween(betaTimestepSigmas(schedule, 10))).toBe(4);
+    expect(inBetween(betaSigmas(schedule.sigmas[0]!, schedule.sigmas.at(-1)!, 10))).toBe(0);
+  });
+
+  it('takes a schedule of one timestep, and refuses what is none', () => {
+    const single = createSchedule({ kind: 'linear', timesteps: 1, betaStart: 0.5, betaEnd: 0.5 });
+    expect(Array.from(betaTimestepSigmas(single, 1))).toEqual([1, 0]);
+    expect(() => betaTimestepSigmas(single, 2)).toThrow('betaTimestepSigmas: expected 0 < sigmaMin < sigmaMax');
+    expect(() => betaTimestepSigmas(undefined as never, 2)).toThrow(
+      'betaTimestepSigmas: expected schedule to be an object, received undefined.',
+    );
+    expect(() => betaTimestepSigmas(schedule, 5, { alpha: 0 })).toThrow(
+      'betaTimestepSigmas: expected alpha to be a finite number above 0, received 0.',
+    );
+    expect(() => betaTimestepSigmas(schedule, 0)).toThrow(
+      'betaTimestepSigmas: expected steps to be a whole number from 1, received 0.',
+    );
+  });
+});
+
 describe('lists of sigmas, bad input', () => {
   it('rejects a step count that is no whole number from 1', () => {
     for (const [name, list] of Object.entries({ karrasSigmas, exponentialSigmas, polyexponentialSigmas, betaSigmas })) {
@@ -174,6 +252,8 @@ describe('lists of sigmas, bad input', () => {
         'sigmas[2] = 0.1. Take fewer steps or a milder curve.',
     );
     expect(() => karrasSigmas(1, 1 + 2 ** -52, 5)).toThrow(/^karrasSigmas: expected settings under which every step/);
+    expect(() => karrasSigmas(1, 1.0000001, 5)).toThrow(/^karrasSigmas: expected settings under which every step/); // in float32
+    expect(karrasSigmas(1, 1.00001, 5)).toHaveLength(6);
   });
 
   it('rejects a given list that does not fall, or has no level above 0', () => {

@@ -1,4 +1,4 @@
-import { SamplerError } from './errors';
+import { expectList, SamplerError, shown } from './errors';
 import { expectPositive, fallingLevels } from './falling-levels';
 
 /**
@@ -50,11 +50,15 @@ export function polyexponentialSigmas(sigmaMin: number, sigmaMax: number, steps:
  */
 export function resampledSigmas(sigmas: ArrayLike<number>, steps: number): Float64Array {
   const where = 'resampledSigmas';
+  expectList(where, 'sigmas', sigmas, 'bad_sigmas');
   const given = Array.from(sigmas);
   if (given.at(-1) === 0) given.pop();
-  const bad = given.findIndex((sigma, i) => !(sigma > 0 && sigma < (i > 0 ? given[i - 1]! : Infinity)));
+  const bad = given.findIndex(
+    (sigma, i) => !(typeof sigma === 'number' && sigma > 0 && sigma < (i > 0 ? given[i - 1]! : Infinity)),
+  );
   if (given.length === 0 || bad >= 0) {
-    const received = bad < 0 ? 'none' : `sigmas[${bad}] = ${given[bad]}${bad > 0 ? ` after ${given[bad - 1]}` : ''}`;
+    const received =
+      bad < 0 ? 'none' : `sigmas[${bad}] = ${shown(given[bad])}${bad > 0 ? ` after ${given[bad - 1]}` : ''}`;
     throw new SamplerError(
       `${where}: expected at least one sigma above 0, and every one lower than the one before, received ${received}.`,
       'bad_sigmas',

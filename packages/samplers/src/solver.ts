@@ -1,13 +1,22 @@
 // Shapes: every tensor here has the shape of the data, [B, …].
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
-import { SamplerError, SamplingAbortedError } from './errors';
+import {
+  expectFunction,
+  expectList,
+  expectNumber,
+  expectObject,
+  SamplerError,
+  SamplingAbortedError,
+  shown,
+} from './errors';
+import { expectAnswer, expectBatch, firstNonFinite, isFloats, stepName } from './expect-tensor';
 import type { Noise } from './noise';
-import { restoredState, savedTensors, settingsOf, solverOf, type SavedRun } from './saved-run';
+import { plainSettings, restoredState, savedTensors, solverOf, type SavedRun } from './saved-run';
 
 /** What every sampler takes. */
 export type SampleOptions = {
-  /** Draws the noise of stochastic samplers; `perItemNoise(seeds)` makes one. Deterministic samplers never call it. */
+  /** Draws the noise of stochastic samplers, float32; `perItemNoise(seeds)` makes one. Deterministic samplers never call it. */
   readonly noise?: Noise;
   /** Ends the run within one step: it throws `SamplingAbortedError` and frees everything. */
   readonly signal?: AbortSignal;
@@ -52,6 +61,14 @@ export type SamplingStep<T extends tf.Tensor = tf.Tensor> = {
   save(): Promise<SavedRun>;
 };
 
+/** Any `iterate…` function of this package: with options of its own, `(d, x, s, o) => iterateDdim(d, x, s, { ...o, eta: 0.5 })`. */
+export type Iterate<T extends tf.Tensor> = (
+  denoiser: Denoiser<T>,
+  xT: T,
+  sigmas: ArrayLike<number>,
+  options: SampleOptions,
+) => AsyncGenerator<SamplingStep<T>, void, void>;
+
 /** What a solver's rule may use in one step. */
 export type SolverContext = {
   readonly index: number;
@@ -73,22 +90,45 @@ export type SolverState = {
 
 /** A sampling method: the rule that takes the state from one noise level to the next. Runs inside a `tf.tidy`. */
 export type Solver = {
-  /** Name for messages, e.g. `sampleDdim`. */
-  readonly name: string;
+  /** The options that its steps depend on, defaults filled in: plain data. */
+  readonly settings?: object;
+  /** How many tensors, each of the shape of the data, it remembers once it has as many steps behind it. Default 0. */
+  readonly remembers?: number;
   /** Why the method needs noise, e.g. `eta 1`; absent if it is deterministic. */
   readonly needsNoise?: string;
   readonly step: (state: SolverState, context: SolverContext) => SolverState & { readonly x0: tf.Tensor };
 };
 
+/** What a denoiser is, for messages. */
+const DENOISER = '(x, sigma, step) => x0';
+
+/** Makes a solver of its options, or throws a SamplerError that begins with `where`. */
+export type Method<Options extends SampleOptions> = (where: string, options: Options) => Solver;
+
 /**
  * Runs a solver from `sigmas[0]` down to the last sigma, one step per turn, and lets the event loop breathe between steps.
  *
- * @param xT Start of the run, `[B, …]`, float32, noise of level `sigmas[0]`. Borrowed.
+ * @param where The public function, for messages.
+ * @param xT Start of the run, `[B, …]`, float32, noise of level `sigmas[0]`. Borrowed, until the first step begins.
  * @param sigmas Noise levels, strictly falling to 0, with `keepNoise` also to one above it; one step for each but the last.
  * @returns A generator of steps. Leaving its loop early frees everything.
- * @throws SamplerError on first use for bad arguments, and at the step where the denoiser's answer is not finite or misshapen.
+ * @throws SamplerError at once for bad options of the method, on first use for other bad arguments, and at the step where the denoiser's
+ *   answer is not finite or misshapen.
  */
-export async function* runSolver<T extends tf.Tensor>(
+export function runSolver<T extends tf.Tensor, Options extends SampleOptions>(
+  method: Method<Options>,
+  where: string,
+  denoiser: Denoiser<T>,
+  xT: T,
+  sigmas: ArrayLike<number>,
+  options: Options,
+): AsyncGenerator<SamplingStep<T>, void, void> {
+  expectObject(where, 'options', options);
+  return runSteps(where, method(where, options), denoiser, xT, sigmas, options);
+}
+
+async function* runSteps<T extends tf.Tensor>(
+  where: string,
   solver: Solver,
   denoiser: Denoiser<T>,
   xT: T,
@@ -96,31 +136,29 @@ export async function* runSolver<T extends tf.Tensor>(
   options: SampleOptions,
 ): AsyncGenerator<SamplingStep<T>, void, void> {
   const { noise, signal, keepNoise = false, onStep, resume } = options;
-  const where = solver.name;
+  expectFunction(where, 'denoiser', denoiser, DENOISER);
   const levels = checkSigmas(where, sigmas, keepNoise); // own copy: the caller may write to his between steps
   const steps = levels.length - 1;
-  if (xT.dtype !== 'float32' || xT.rank === 0) {
-    throw new SamplerError(
-      `${where}: expected xT to be a float32 batch [B, …], received ${xT.dtype} of shape [${xT.shape}].`,
-      'bad_shape',
-    );
-  }
+  expectBatch(where, 'xT', xT);
   if (solver.needsNoise !== undefined && noise === undefined) {
     throw new SamplerError(
       `${where}: expected options.noise, which ${solver.needsNoise} needs, received none. Pass perItemNoise(seeds).`,
       'missing_noise',
     );
   }
-  const settings = settingsOf(options);
+  if (noise !== undefined) expectFunction(where, 'options.noise', noise, 'as from perItemNoise(seeds)');
+  const settings = plainSettings(solver.settings ?? {});
   let state: SolverState =
-    resume === undefined ? { x: tf.clone(xT), memory: [] } : restoredState(where, resume, levels, xT.shape, settings);
+    resume === undefined
+      ? { x: tf.clone(xT), memory: [] }
+      : restoredState(where, resume, levels, xT.shape, settings, solver.remembers ?? 0);
   let owned = new Set<tf.Tensor>([state.x, ...state.memory]);
   try {
     for (let index = resume?.stepsDone ?? 0; index < steps; index++) {
       throwIfAborted(where, signal, index, steps);
       const sigma = levels[index]!;
       const sigmaNext = levels[index + 1]!;
-      const at = (level: number) => `at step ${index} of ${steps} (sigma ${level})`;
+      const at = (level: number) => stepName(level, { index, steps });
       const { x: before, memory } = state;
       let draws = 0;
       const calls: { readonly level: number; readonly input: tf.Tensor; readonly x0: tf.Tensor }[] = [];
@@ -130,17 +168,13 @@ export async function* runSolver<T extends tf.Tensor>(
         sigma,
         sigmaNext,
         denoise: (x, level) => {
-          const answer = denoiser(x as T, level, { index, steps });
-          expectShapeOf(where, 'the denoiser', at(level), answer, xT);
+          const step = { index, steps };
+          const answer = expectAnswer(where, 'the denoiser', denoiser(x as T, level, step), xT.shape, level, step);
           const x0 = tf.clone(answer); // so that a tensor the denoiser keeps, or x itself, is not disposed with the step
           calls.push({ level, input: tf.clone(x), x0 });
           return x0;
         },
-        noise: () => {
-          const drawn = noise!(xT.shape, index, draws++);
-          expectShapeOf(where, 'noise', at(sigma), drawn, xT);
-          return drawn;
-        },
+        noise: () => expectAnswer(where, 'noise', noise!(xT.shape, index, draws++), xT.shape, sigma, { index, steps }),
       };
       const {
         x0,
@@ -155,7 +189,7 @@ export async function* runSolver<T extends tf.Tensor>(
       state = { x, memory: later };
       try {
         for (const { level, input, x0 } of calls) await expectFinite(where, at(level), x0, input);
-        if (index === steps - 1 && x !== x0 && hasNonFinite(await x.data())) {
+        if (index === steps - 1 && x !== x0 && firstNonFinite(await x.data()) !== undefined) {
           throw new SamplerError(
             `${where}: the result, at sigma ${sigmaNext}, holds NaN or infinity. Look at options.noise.`,
             'not_finite',
@@ -200,7 +234,7 @@ export async function* runSolver<T extends tf.Tensor>(
         },
       };
       const checkReplaced = async () => {
-        if (replaced && hasNonFinite(await state.x.data())) {
+        if (replaced && firstNonFinite(await state.x.data()) !== undefined) {
           throw new SamplerError(`${where}: the new x given ${after} holds NaN or infinity.`, 'not_finite');
         }
         replaced = false;
@@ -231,7 +265,63 @@ export async function lastState<T extends tf.Tensor>(run: AsyncGenerator<Samplin
   return result!; // a run has at least one step, or it throws
 }
 
+/**
+ * The steps that the `solver` option of another method takes.
+ *
+ * @throws SamplerError if that is no `iterate…` function, but a `sample…` one, say; nothing of it is left then.
+ */
+export async function* stepsOf<T extends tf.Tensor>(
+  where: string,
+  solver: Iterate<T>,
+  ...run: Parameters<Iterate<T>>
+): AsyncGenerator<SamplingStep<T>, void, void> {
+  const steps: unknown = solver(...run);
+  if (typeof (steps as Partial<AsyncIterable<unknown>> | undefined)?.[Symbol.asyncIterator] !== 'function') {
+    await Promise.resolve(steps).then(tf.dispose as (result: unknown) => void, () => {}); // what a sample… function gives
+    throw notAnIterate(where, `one that gives ${shown(steps)}`);
+  }
+  yield* steps as ReturnType<Iterate<T>>;
+}
+
+/** @throws SamplerError unless there is a denoiser, and the solver may be an `iterate…` function. */
+export function expectSolver(where: string, solver: unknown, denoiser: unknown): void {
+  expectFunction(where, 'denoiser', denoiser, DENOISER);
+  if (typeof solver !== 'function') throw notAnIterate(where, shown(solver));
+  // A sample… function, known before it is called.
+  if (shown(solver) === '[object AsyncFunction]') throw notAnIterate(where, solver.name);
+}
+
+function notAnIterate(where: string, received: string): SamplerError {
+  return new SamplerError(
+    `${where}: expected options.solver to be an iterate… function, e.g. iterateDdim, received ${received}.`,
+    'bad_argument',
+  );
+}
+
+/** A step as a method shows it that takes its steps with another: with these parts in the place of that one's. */
+export function stepWith<T extends tf.Tensor>(
+  step: SamplingStep<T>,
+  parts: Partial<Omit<SamplingStep<T>, 'x' | 'x0'>>,
+): SamplingStep<T> {
+  const { index, steps, sigma, sigmaNext, x0 } = step;
+  return {
+    index,
+    steps,
+    sigma,
+    sigmaNext,
+    x0,
+    get x() {
+      return step.x; // which may be replaced
+    },
+    replace: (other) => step.replace(other),
+    save: () => step.save(),
+    ...parts,
+  };
+}
+
+/** A list of sigmas as numbers of its own. Steps are taken in float32: there, too, the levels have to be finite and to fall. */
 function checkSigmas(where: string, sigmas: ArrayLike<number>, keepNoise: boolean): Float64Array {
+  expectList(where, 'sigmas', sigmas, 'bad_sigmas');
   const levels = Float64Array.from(sigmas);
   if (levels.length < 2) {
     throw new SamplerError(
@@ -240,19 +330,17 @@ function checkSigmas(where: string, sigmas: ArrayLike<number>, keepNoise: boolea
     );
   }
   levels.forEach((sigma, index) => {
-    if (!Number.isFinite(sigma) || sigma < 0) {
-      throw new SamplerError(
-        `${where}: expected every sigma to be a finite number from 0, received sigmas[${index}] = ${sigma}.`,
-        'bad_sigmas',
-      );
-    }
-    if (index > 0 && sigma >= levels[index - 1]!) {
-      throw new SamplerError(
-        `${where}: expected sigmas that fall with every step, received sigmas[${index - 1}] = ${levels[index - 1]} ` +
-          `and then sigmas[${index}] = ${sigma}.`,
-        'bad_sigmas',
-      );
-    }
+    const isLevel = (value: number) => value >= 0 && Math.fround(value) < Infinity;
+    expectNumber(
+      where,
+      'every sigma',
+      sigmas[index]!,
+      isLevel,
+      'a finite number from 0',
+      'bad_sigmas',
+      `sigmas[${index}] = `,
+    );
+    if (index > 0) expectFalls(where, levels[index - 1]!, sigma, index);
   });
   const last = levels[levels.length - 1]!;
   if (last !== 0 && !keepNoise) {
@@ -265,38 +353,29 @@ function checkSigmas(where: string, sigmas: ArrayLike<number>, keepNoise: boolea
   return levels;
 }
 
-function expectShapeOf(where: string, who: string, at: string, received: tf.Tensor, like: tf.Tensor): void {
-  if (!(received instanceof tf.Tensor)) {
-    throw new SamplerError(
-      `${where}: expected ${who} to return a tensor ${at}, received ${Object.prototype.toString.call(received)}. ` +
-        `It must not be an async function.`,
-      'bad_shape',
-    );
-  }
-  if (received.shape.join() === like.shape.join()) return;
+/** @throws SamplerError unless `sigma`, number `index` of a list, lies below the one before it, as float32 as well. */
+export function expectFalls(where: string, before: number, sigma: number, index: number): void {
+  if (Math.fround(sigma) < Math.fround(before)) return;
   throw new SamplerError(
-    `${where}: expected ${who} to return shape [${like.shape}] ${at}, received [${received.shape}].`,
-    'bad_shape',
+    `${where}: expected sigmas that fall with every step, received sigmas[${index - 1}] = ${before} ` +
+      `and then sigmas[${index}] = ${sigma}.` +
+      (sigma < before ? ' In float32 they are the same.' : ''),
+    'bad_sigmas',
   );
 }
 
 function expectStateLike(where: string, after: string, received: tf.Tensor, like: tf.Tensor): void {
-  const isTensor = received instanceof tf.Tensor;
-  if (isTensor && !received.isDisposed && received.dtype === 'float32' && received.shape.join() === like.shape.join())
-    return;
-  const what = !isTensor
-    ? Object.prototype.toString.call(received)
-    : `${received.isDisposed ? 'a disposed tensor, ' : ''}${received.dtype} of shape [${received.shape}]`;
+  if (isFloats(received, like.shape)) return;
   throw new SamplerError(
-    `${where}: expected the new x ${after} to be float32 of shape [${like.shape}], received ${what}.`,
+    `${where}: expected the new x ${after} to be float32 of shape [${like.shape}], received ${shown(received)}.`,
     'bad_shape',
   );
 }
 
 /** Reads x0 back. That also waits for the backend, so that a step is over when it is reported to be. */
 async function expectFinite(where: string, at: string, x0: tf.Tensor, input: tf.Tensor): Promise<void> {
-  if (!hasNonFinite(await x0.data())) return;
-  if (hasNonFinite(await input.data())) {
+  if (firstNonFinite(await x0.data()) === undefined) return;
+  if (firstNonFinite(await input.data()) !== undefined) {
     throw new SamplerError(
       `${where}: the state that the denoiser was given ${at} holds NaN or infinity. Look at xT and at options.noise.`,
       'not_finite',
@@ -307,11 +386,6 @@ async function expectFinite(where: string, at: string, x0: tf.Tensor, input: tf.
       `Look at the model's weights, its conditions and its range of sigmas.`,
     'not_finite',
   );
-}
-
-function hasNonFinite(values: ArrayLike<number>): boolean {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return true;
-  return false;
 }
 
 function throwIfAborted(where: string, signal: AbortSignal | undefined, index: number, steps: number): void {

@@ -19,8 +19,9 @@ const VARIANTS: readonly UniPcVariant[] = ['bh1', 'bh2'];
 const as = (options: UniPcOptions) => (denoiser: Denoiser<Tensor2D>, xT: Tensor2D, sigmas: ArrayLike<number>) =>
   sampleUniPc(denoiser, xT, sigmas, options);
 
-describeSampler('UniPC', { name: 'sampleUniPc', sample: sampleUniPc, iterate: iterateUniPc });
+describeSampler('UniPC', { name: 'sampleUniPc', sample: sampleUniPc, iterate: iterateUniPc, remembers: 2 });
 describeSampler('UniPC of order 3 with bh1', {
+  remembers: 2,
   name: 'sampleUniPc',
   sample: (denoiser, xT, sigmas, options) =>
     sampleUniPc(denoiser, xT, sigmas, { ...options, order: 3, variant: 'bh1' }),

@@ -1,7 +1,7 @@
 // lambda is -log(sigma), half the log signal-to-noise ratio; h is its growth over a step, B the paper's B(h).
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
-import { expectOneOf, SamplerError } from './errors';
+import { expectNumber, expectOneOf } from './errors';
 import { exponentialMoment, polynomialWeights } from './quadrature';
 import { lastState, runSolver, type SampleOptions, type SamplingStep, type Solver } from './solver';
 
@@ -41,7 +41,7 @@ export async function sampleUniPc<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: UniPcOptions = {},
 ): Promise<T> {
-  return lastState(runSolver(uniPc('sampleUniPc', options), denoiser, xT, sigmas, options));
+  return lastState(runSolver(uniPc, 'sampleUniPc', denoiser, xT, sigmas, options));
 }
 
 /** `sampleUniPc` step by step. The tensors of a step are borrowed until the loop's body ends; `tf.clone` what you keep. */
@@ -51,13 +51,11 @@ export function iterateUniPc<T extends tf.Tensor>(
   sigmas: ArrayLike<number>,
   options: UniPcOptions = {},
 ): AsyncGenerator<SamplingStep<T>, void, void> {
-  return runSolver(uniPc('iterateUniPc', options), denoiser, xT, sigmas, options);
+  return runSolver(uniPc, 'iterateUniPc', denoiser, xT, sigmas, options);
 }
 
 function uniPc(name: string, { order = 2, variant = 'bh2', corrector = true }: UniPcOptions): Solver {
-  if (![1, 2, 3].includes(order)) {
-    throw new SamplerError(`${name}: expected order to be 1, 2 or 3, received ${String(order)}.`, 'bad_argument');
-  }
+  expectNumber(name, 'order', order, (value) => [1, 2, 3].includes(value), '1, 2 or 3');
   expectOneOf(name, 'variant', variant, VARIANTS);
 
   /** Weights of predictions of x0 in a step of length h that starts at 0 and ends at 1, for nodes on that scale. */
@@ -68,7 +66,8 @@ function uniPc(name: string, { order = 2, variant = 'bh2', corrector = true }: U
   }
 
   return {
-    name,
+    settings: { order, variant, corrector },
+    remembers: corrector ? order : order - 1,
     step({ x, memory }, { index, sigmas, sigma, sigmaNext, denoise }) {
       const x0 = denoise(x, sigma);
       if (sigmaNext === 0) return { x: x0, x0, memory: [] };

@@ -43,6 +43,10 @@ export type SamplerUnderTest = {
   readonly drawsNoise?: (index: number, sigmas: ArrayLike<number>) => boolean;
   /** Levels at which the network is called in step `index`; default the step's own. */
   readonly callsOf?: (index: number, sigmas: ArrayLike<number>) => readonly number[];
+  /** The method of which a saved run is, where that is another than `name`: one that takes its steps with another. */
+  readonly savedBy?: string;
+  /** How many tensors of earlier steps are saved after two steps of four; default none. */
+  readonly remembers?: number;
   /** The result is drawn on from several predictions, so it is the last one only up to rounding, where those agree. */
   readonly extrapolates?: boolean;
 };
@@ -55,7 +59,7 @@ const SCHEDULE = createSchedule({ kind: 'sqrt-linear', timesteps: 1000, betaStar
 const soft: Denoiser<Tensor2D> = (x, sigma) => tf.tidy(() => tf.tanh(tf.div<tf.Tensor2D>(x, 1 + sigma)));
 
 export function describeSampler(label: string, sampler: SamplerUnderTest): void {
-  const { name, sample, iterate, needsNoise, extrapolates = false } = sampler;
+  const { name, sample, iterate, needsNoise, savedBy = sampler.name, remembers = 0, extrapolates = false } = sampler;
   const drawsNoise = sampler.drawsNoise ?? ((index: number, sigmas: ArrayLike<number>) => sigmas[index + 1]! > 0);
   const callsOf = sampler.callsOf ?? ((index: number, sigmas: ArrayLike<number>) => [sigmas[index]!]);
   const noise = perItemNoise([11, 12]);
@@ -286,6 +290,26 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         expect(calls).toBe(atEachCall(SIGMAS, (index) => index).filter((index) => index <= 2).length);
       });
 
+      it('looks at the signal after the last step, too, and does not tell onStep of a step after an abort', async () => {
+        const told: number[] = [];
+        const abortIn = async (at: number) => {
+          const controller = new AbortController();
+          told.length = 0;
+          const stopping: Denoiser<Tensor2D> = (x, sigma, step) => {
+            if (step.index === at) controller.abort();
+            return soft(x, sigma, step);
+          };
+          const onStep = ({ index }: SamplingStep) => void told.push(index);
+          await expectNoLeak(() => run(stopping, { signal: controller.signal, onStep }), {
+            throws: `${name}: aborted after step ${at} of 4.`,
+          });
+        };
+        await abortIn(3);
+        expect(told).toEqual([0, 1, 2]);
+        await abortIn(0);
+        expect(told).toEqual([]);
+      });
+
       it('lets timers through between steps, so that one can stop a long run', async () => {
         const controller = new AbortController();
         let calls = 0;
@@ -387,6 +411,21 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         }
       });
 
+      it('that is not finite is refused in the step in which the body of a loop gives it, the last one included', async () => {
+        for (const at of [1, 3]) {
+          const loop = async () => {
+            const xT = initialNoise<tf.Rank.R2>(noise, [...SHAPE], SIGMAS);
+            try {
+              for await (const step of iterate(soft, xT, SIGMAS, { noise }))
+                if (step.index === at) step.replace(tf.fill([2, 3], Infinity));
+            } finally {
+              xT.dispose();
+            }
+          };
+          await expectNoLeak(loop, { throws: `: the new x given after step ${at} of 4 holds NaN or infinity.` });
+        }
+      });
+
       it('cannot be given to a step that is over', async () => {
         const steps: SamplingStep[] = [];
         (await run(soft, { onStep: (step) => void steps.push(step) })).dispose();
@@ -470,32 +509,85 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         const { saved } = await savedAll();
         const fits = saved[1]!;
         const solver = fits.solver;
-        const refused = async (resume: unknown, message: string, sigmas: ArrayLike<number> = SIGMAS) =>
+        const refused = async (resume: unknown, message: string, sigmas: ArrayLike<number> = SIGMAS, by = name) =>
           expectNoLeak(() => run(soft, { resume: resume as SavedRun }, sigmas), {
-            throws: `${name}: expected options.resume to be ${message}.`,
+            throws: `${by}: expected options.resume to be ${message}`,
           });
-        await refused({}, 'what step.save() gave, of format 1, received undefined');
-        await refused({ ...fits, format: 2 }, 'what step.save() gave, of format 1, received 2');
-        await refused(null, 'what step.save() gave, of format 1, received undefined');
-        await refused({ format: 1 }, 'complete, with settings, received undefined');
-        await refused({ ...fits, memory: null }, 'complete, with memory, received null');
-        await refused({ ...fits, solver: 'other' }, `a run of ${solver}, received one of other`);
-        await refused(
+        const refusedAtOnce = (resume: unknown, message: string) => refused(resume, message, SIGMAS, savedBy);
+        await refusedAtOnce({}, 'what step.save() gave, of format 1, received undefined.');
+        await refusedAtOnce({ ...fits, format: 2 }, 'what step.save() gave, of format 1, received 2.');
+        await refusedAtOnce(null, 'what step.save() gave, of format 1, received undefined.');
+        await refusedAtOnce(JSON.stringify(fits), 'what step.save() gave, of format 1, received undefined.');
+        await refusedAtOnce({ format: 1 }, 'complete, with settings, received undefined.');
+        await refusedAtOnce({ ...fits, settings: 3 }, 'complete, with settings, received 3.');
+        await refusedAtOnce({ ...fits, solver: 'other' }, `a run of ${solver}, received one of other.`);
+        await refusedAtOnce(
           { ...fits, settings: { ...fits.settings, kappa: 3 } },
-          'a run with kappa undefined, as this one, received one with kappa 3',
+          'a run with kappa undefined, as this one, received one with kappa 3.',
         );
-        await refused(fits, 'a run of 3 steps, received one of 4', [8, 4, 2, 0]);
-        await refused(fits, 'a run with sigmas[2] = 3, received one with 2', [8, 4, 3, 1, 0]);
-        await refused(saved[3], 'a run with 1 to 3 of 4 steps done, received one with 4');
-        await refused({ ...fits, stepsDone: 1.5 }, 'a run with 1 to 3 of 4 steps done, received one with 1.5');
-        await refused(
-          { ...fits, x: { shape: [1, 3], values: [1, 2, 3] } },
-          'a run of shape [2,3], received one of [1,3]',
-        );
-        await refused(
-          { ...fits, x: { ...fits.x, values: [1, 2] } },
-          'complete, with 6 numbers for shape [2,3], received 2',
-        );
+        await refused(fits, 'a run of 3 steps, received one of 4.', [8, 4, 2, 0]);
+        await refused(fits, 'a run with sigmas[2] = 3, received one with 2.', [8, 4, 3, 1, 0]);
+        for (const stepsDone of [4, 1.5, 0, -1, 99]) {
+          await refused({ ...fits, stepsDone }, `a run with 1 to 3 of 4 steps done, received one with ${stepsDone}.`);
+        }
+        await refused({ ...fits, stepsDone: '2' }, "a run with 1 to 3 of 4 steps done, received one with '2'.");
+      });
+
+      it('refuses a state that is not whole, rather than draw another picture', async () => {
+        const { saved } = await savedAll();
+        const fits = saved[1]!;
+        const refused = async (parts: object, message: string) =>
+          expectNoLeak(() => run(soft, { resume: { ...fits, ...parts } }), {
+            throws: `${name}: expected options.resume to be ${message}`,
+          });
+        expect(fits.memory).toHaveLength(remembers);
+        await refused({ memory: null }, 'complete, with memory, received null.');
+        await refused({ memory: {} }, 'complete, with memory, received [object Object].');
+        const more = [...fits.memory, fits.x];
+        await refused({ memory: more }, `complete, with ${remembers} tensors in memory, received ${more.length}.`);
+        if (remembers > 0) {
+          const less = fits.memory.slice(1);
+          await refused({ memory: less }, `complete, with ${remembers} tensors in memory, received ${less.length}.`);
+          const turned = [{ ...fits.memory[0]!, shape: [3, 2] }, ...less];
+          await refused({ memory: turned }, 'a run of shape [2,3], received one of [3,2] in memory[0].');
+          const numbers = [7, ...less];
+          await refused({ memory: numbers }, 'a run of shape [2,3], received one of [undefined] in memory[0].');
+        }
+        await refused({ x: 'x' }, 'a run of shape [2,3], received one of [undefined] in x.');
+        await refused({ x: { shape: [1, 3], values: [1, 2, 3] } }, 'a run of shape [2,3], received one of [1,3] in x.');
+        await refused({ x: { ...fits.x, values: [1, 2] } }, 'complete, with 6 numbers in x, received 2.');
+        for (const [value, what] of [
+          [null, 'null'],
+          ['1', "'1'"],
+          [NaN, 'NaN'],
+          [undefined, 'undefined'],
+        ] as const) {
+          const values = [1, 2, 3, value, 5, 6];
+          await refused({ x: { ...fits.x, values } }, `of finite numbers, received ${what} in x.`);
+        }
+      });
+
+      it('says how to save when plain JSON has made objects of its typed arrays', async () => {
+        const { saved } = await savedAll();
+        const plain = JSON.parse(JSON.stringify(saved[1]!)) as SavedRun;
+        const message = (what: string) =>
+          `${name}: expected options.resume to be complete, with a list of ${what}, received [object Object]. ` +
+          'Of typed arrays JSON makes objects: see the README on how to save.';
+        await expectNoLeak(() => run(soft, { resume: plain }), { throws: message('sigmas') });
+        await expectNoLeak(() => run(soft, { resume: { ...plain, sigmas: SIGMAS } }), { throws: message('x.values') });
+      });
+
+      it('holds values of its own: they stay when the state that was saved is disposed or written to', async () => {
+        const mine = new Float32Array([1, 2, 3, 4, 5, 6]);
+        let saved: SavedRun | undefined;
+        const onStep = async (step: SamplingStep) => {
+          if (step.index !== 1) return;
+          step.replace(tf.tensor2d(mine, [...SHAPE])); // on the cpu backend this shares memory with `mine`
+          saved = await step.save();
+        };
+        (await run(soft, { onStep })).dispose();
+        mine.fill(9);
+        expect(Array.from(saved!.x.values)).toEqual([1, 2, 3, 4, 5, 6]);
       });
     });
 
@@ -538,7 +630,7 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
           throws: `${name}: the denoiser returned NaN or infinity at step 0 of 4 (sigma 8)`,
         });
         await expectNoLeak(() => run((x) => tf.zeros([x.shape[0], 5])), {
-          throws: `${name}: expected the denoiser to return shape [2,3] at step 0 of 4 (sigma 8), received [2,5].`,
+          throws: `${name}: expected the denoiser to return float32 of shape [2,3] at step 0 of 4 (sigma 8), received float32 of shape [2,5].`,
         });
       });
 
@@ -600,6 +692,53 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         expect(await failure([2, 1, -1])).toBe(message(2, -1));
       });
 
+      it('names levels that are the same in float32, or beyond it', async () => {
+        const same = (index: number, before: number, sigma: number) =>
+          `${name}: expected sigmas that fall with every step, received sigmas[${index - 1}] = ${before} and then ` +
+          `sigmas[${index}] = ${sigma}. In float32 they are the same.`;
+        expect(await failure([1.00000001, 1, 0])).toBe(same(1, 1.00000001, 1));
+        expect(await failure([1, 1e-300, 0])).toBe(same(2, 1e-300, 0));
+        expect(await failure([1e300, 1, 0])).toBe(
+          `${name}: expected every sigma to be a finite number from 0, received sigmas[0] = 1e+300.`,
+        );
+      });
+
+      it('says what is missing or of the wrong kind, in plain JavaScript', async () => {
+        const xT = one();
+        const call = (denoiser: unknown, x: unknown, sigmas: unknown, options: unknown = { noise }) =>
+          expectNoLeak(
+            () => sample(denoiser as Denoiser<Tensor2D>, x as Tensor2D, sigmas as number[], options as object),
+            {
+              throws: message,
+            },
+          );
+        let message = '';
+        const expected = (text: string) => (message = `: expected ${text}.`); // by a method around it, where there is one
+        expected('denoiser to be a function (x, sigma, step) => x0, received undefined');
+        if (savedBy === name) await call(undefined, xT, SIGMAS);
+        for (const [sigmas, received] of [
+          [undefined, 'undefined'],
+          [20, '20'],
+          ['8,0', "'8,0'"],
+        ]) {
+          expected(`sigmas to be a list, received ${received}`);
+          await call(soft, xT, sigmas);
+        }
+        expected("every sigma to be a finite number from 0, received sigmas[1] = '4'");
+        await call(soft, xT, [8, '4', 0]);
+        if (savedBy === name) {
+          expected('xT to be a float32 batch [B, …], received undefined');
+          await call(soft, undefined, SIGMAS);
+          expected('xT to be a float32 batch [B, …], received [object Array]');
+          await call(soft, [1, 2], SIGMAS);
+        }
+        expected('options.noise to be a function as from perItemNoise(seeds), received 3');
+        await call(soft, xT, SIGMAS, { noise: 3 });
+        xT.dispose();
+        message = `${savedBy}: expected xT to be a float32 batch [B, …], received a disposed tensor, float32 of shape [2,3].`;
+        if (savedBy === name) await call(soft, xT, SIGMAS);
+      });
+
       it('wants at least one step, and a 0 at the end', async () => {
         const short = (length: number) =>
           `${name}: expected at least 2 sigmas, one step and the closing 0, received ${length}.`;
@@ -613,10 +752,10 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
 
       it('wants xT to be a float32 batch', async () => {
         expect(await failure(SIGMAS, {}, () => tf.ones([2, 3], 'int32'))).toBe(
-          `${name}: expected xT to be a float32 batch [B, …], received int32 of shape [2,3].`,
+          `${savedBy}: expected xT to be a float32 batch [B, …], received int32 of shape [2,3].`,
         );
         expect(await failure(SIGMAS, {}, () => tf.scalar(1))).toBe(
-          `${name}: expected xT to be a float32 batch [B, …], received float32 of shape [].`,
+          `${savedBy}: expected xT to be a float32 batch [B, …], received float32 of shape [].`,
         );
       });
 
@@ -641,19 +780,39 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         );
       });
 
+      it('names the step in which the denoiser returns another type, none, or a disposed tensor, and leaks nothing', async () => {
+        const disposed = tf.zeros([2, 3]) as Tensor2D;
+        disposed.dispose();
+        const bad: readonly [make: () => unknown, received: string][] = [
+          [() => tf.ones([2, 3], 'int32'), 'int32 of shape [2,3]'],
+          [() => tf.ones([2, 3], 'bool'), 'bool of shape [2,3]'],
+          [() => tf.scalar(1), 'float32 of shape []'],
+          [() => undefined, 'undefined'],
+          [() => 3, '3'],
+          [() => disposed, 'a disposed tensor, float32 of shape [2,3]'],
+        ];
+        for (const [make, received] of bad) {
+          const odd: Denoiser<Tensor2D> = (x, sigma, step) =>
+            step.index === 3 ? (make() as Tensor2D) : soft(x, sigma, step);
+          await expectNoLeak(() => run(odd), {
+            throws: `${name}: expected the denoiser to return float32 of shape [2,3] at step 3 of 4 (sigma ${callsOf(3, SIGMAS)[0]}), received ${received}.`,
+          });
+        }
+      });
+
       it('names the step in which the denoiser returns another shape', async () => {
         const shifty: Denoiser<Tensor2D> = (x, sigma, step) =>
           step.index === 1 ? tf.zeros([2, 4]) : soft(x, sigma, step);
         await expect(run(shifty)).rejects.toMatchObject({
           code: 'bad_shape',
-          message: `${name}: expected the denoiser to return shape [2,3] at step 1 of 4 (sigma ${callsOf(1, SIGMAS)[0]}), received [2,4].`,
+          message: `${name}: expected the denoiser to return float32 of shape [2,3] at step 1 of 4 (sigma ${callsOf(1, SIGMAS)[0]}), received float32 of shape [2,4].`,
         });
       });
 
       it('says so when the denoiser is asynchronous', async () => {
         const late = (async (x: Tensor2D) => x) as unknown as Denoiser<Tensor2D>;
         await expect(run(late)).rejects.toThrow(
-          `${name}: expected the denoiser to return a tensor at step 0 of 4 (sigma 8), received [object Promise]. ` +
+          `${name}: expected the denoiser to return float32 of shape [2,3] at step 0 of 4 (sigma 8), received [object Promise]. ` +
             `It must not be an async function.`,
         );
       });
@@ -667,7 +826,7 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         );
         const wide: Noise = () => tf.zeros([2, 9]);
         expect(await failure(SIGMAS, { noise: wide })).toBe(
-          `${name}: expected noise to return shape [2,3] at step ${first} of 4 (sigma ${SIGMAS[first]}), received [2,9].`,
+          `${name}: expected noise to return float32 of shape [2,3] at step ${first} of 4 (sigma ${SIGMAS[first]}), received float32 of shape [2,9].`,
         );
       });
 
@@ -677,7 +836,11 @@ export function describeSampler(label: string, sampler: SamplerUnderTest): void 
         // Where a call of the same step comes after the noise, it is given it.
         expect([
           `${name}: the result, at sigma 1, holds NaN or infinity. Look at options.noise.`,
-          expect.stringMatching(new RegExp(`^${name}: the state that the denoiser was given at step .* holds NaN or infinity. Look at xT and at options.noise.$`)),
+          expect.stringMatching(
+            new RegExp(
+              `^${name}: the state that the denoiser was given at step .* holds NaN or infinity. Look at xT and at options.noise.$`,
+            ),
+          ),
         ]).toContainEqual(message);
       });
     });
