@@ -9,7 +9,7 @@ import { messageOf, readUserText, requireWritableFolder, writeFileAtomic } from 
 import { encodePicture, readRecord, tile } from '../png';
 import { stoppable } from '../stop-signals';
 import type { Terminal } from '../terminal';
-import { writeMaps, type MapsSheet } from './maps';
+import { mapsPath, writeMaps, type MapsSheet } from './maps';
 
 /** Settings of a picture as the command line has them. */
 export type AskedSettings = {
@@ -130,11 +130,6 @@ function isRecord(path: string): boolean {
 
 function recordPath(picture: string): string {
   return picture.replace(/\.png$/, '.json');
-}
-
-/** Where `writeMaps` puts its sheet. */
-function mapsPath(picture: string): string {
-  return picture.replace(/\.png$/, '-maps.png');
 }
 
 /** Draws graphs one by one, each to `<name>.png` with its request record inside and beside it. */

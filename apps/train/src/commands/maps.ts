@@ -25,12 +25,17 @@ const TILE_PX = 192;
 const COLUMNS = 4;
 const ORANGE = [255, 120, 0];
 
+/** Where a picture's sheet of maps lies. */
+export function mapsPath(picturePath: string): string {
+  return picturePath.replace(/\.png$/, '-maps.png');
+}
+
 /**
  * Writes `<picture>-maps.png`. Each map is scaled to its own range, from dark where the network looked at it least to orange where it
  * looked most; how large its share was there stands in the caption.
  */
 export function writeMaps(picturePath: string, { width, height, pixels, maps, record }: Picture): MapsSheet {
-  const path = picturePath.replace(/\.png$/, '-maps.png');
+  const path = mapsPath(picturePath);
   const zoom = Math.max(1, Math.ceil(TILE_PX / width));
   const seen = mapsOf(record.graph, maps!);
   const tiles = seen.map(({ map, ...what }, i): MapTile => ({ tile: i + 1, ...what, ...measure(map, width) }));
