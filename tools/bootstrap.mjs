@@ -40,7 +40,7 @@ async function benchSamplers() {
   rmSync(results, { force: true });
   const code = await run(process.execPath, [program, 'evaluate-samplers', ...args, '--cells', join(root, kept, 'cells.json'), '--out', results]);
   if (code !== 0 || !existsSync(results)) exit(code);
-  const intoDocument = !args.some((arg) => /^--(only|steps|model)\b/.test(arg));
+  const intoDocument = !args.some((arg) => /^--(only|steps|model|count|split|seed)\b/.test(arg));
   const [document, image] = intoDocument ? ['docs/samplers.md', 'docs/images/samplers.svg'] : [`${kept}/table.md`, `${kept}/plot.svg`];
   const { writeSamplersDocs } = await import('./samplers-docs.mjs');
   try {

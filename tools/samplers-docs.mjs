@@ -73,19 +73,26 @@ export async function samplersChart({ yardsticks, cells }) {
   const x = { scale: 'x', field: 'calls' };
   const stroke = { scale: 'sampler', field: 'sampler' };
   const dash = { signal: `test(${NOISY}, datum.sampler) ? [5, 3] : [1, 0]` };
+  // Where all but the worst lie: one that falls apart would press the others into a line.
+  const rangeOf = (field) => {
+    const values = cells.map((cell) => cell[field]).sort((a, b) => a - b);
+    const at = (share) => values[Math.round(share * (values.length - 1))];
+    const reach = 3 * (at(0.75) - at(0.25));
+    const usual = values.filter((value) => value >= at(0.25) - reach && value <= at(0.75) + reach);
+    return [usual[0], usual.at(-1)];
+  };
+  const subtitleOf = (field, yardstick) => {
+    const [least, most] = rangeOf(field);
+    const outside = new Set(cells.filter((cell) => cell[field] < least || cell[field] > most).map((cell) => cell.sampler));
+    return [yardstick, outside.size === 0 ? '' : `partly outside the panel: ${[...outside].join(', ')}`];
+  };
   const panel = ({ field, title, yardstick, of }) => ({
     type: 'group',
     encode: { enter: { width: { value: 300 }, height: { value: 300 } } },
-    title: { text: title, anchor: 'start', frame: 'group' },
+    title: { text: title, subtitle: subtitleOf(field, `${of}: ${yardstick(yardsticks).toFixed(3)}`), anchor: 'start', frame: 'group' },
     scales: [
       { name: 'x', type: 'log', range: [0, 300], domain: { data: 'cells', field: 'calls' }, padding: 8 },
-      {
-        name: 'y',
-        range: [300, 0],
-        nice: true,
-        zero: false,
-        domain: { fields: [{ data: 'cells', field }, [yardstick(yardsticks)]] },
-      },
+      { name: 'y', range: [300, 0], nice: true, zero: false, domain: rangeOf(field) },
     ],
     axes: [
       {
@@ -101,33 +108,10 @@ export async function samplersChart({ yardsticks, cells }) {
     ],
     marks: [
       {
-        type: 'rule',
-        encode: {
-          enter: {
-            x: { value: 0 },
-            x2: { value: 300 },
-            y: { scale: 'y', value: yardstick(yardsticks) },
-            stroke: { value: '#888' },
-            strokeDash: { value: [2, 2] },
-          },
-        },
-      },
-      {
-        type: 'text',
-        encode: {
-          enter: {
-            x: { value: 298 },
-            y: { scale: 'y', value: yardstick(yardsticks), offset: -4 },
-            align: { value: 'right' },
-            fill: { value: '#666' },
-            fontSize: { value: 10 },
-            text: { value: of },
-          },
-        },
-      },
-      {
         type: 'group',
         from: { facet: { name: 'line', data: 'cells', groupby: 'sampler' } },
+        clip: true,
+        encode: { enter: { width: { value: 300 }, height: { value: 300 } } },
         marks: [
           {
             type: 'line',
@@ -174,6 +158,7 @@ export async function samplersChart({ yardsticks, cells }) {
   };
   const view = new vega.View(vega.parse(spec), { renderer: 'none' });
   try {
+    vega.resetSVGDefIds(); // so that the names of clipping paths do not count on
     return `${await view.toSVG()}\n`;
   } finally {
     view.finalize();

@@ -62,6 +62,14 @@ it('plots every sampler in every panel, broken where it draws noise, the same fo
   expect(svg).not.toMatch(/NaN|undefined/);
   expect(svg.match(/stroke-dasharray="5,3"/g)).toHaveLength(4); // in three panels and in the legend
   expect(await samplersChart(measured)).toBe(svg);
+  expect(svg).toMatch(/>true renders: 0\.950</);
+
+  // One that falls apart does not press the others into a line, and is named.
+  const { cells } = measured;
+  const many = Array.from({ length: 9 }, (_, i) => ({ ...cells[0], steps: 5 + i, calls: 5 + i, relation: 0.6 + 0.01 * i }));
+  const broken = await samplersChart({ ...measured, cells: [...many, { ...cells[0], sampler: 'plms', relation: 0 }] });
+  expect(broken).toContain('partly outside the panel: plms');
+  expect(broken).not.toContain('>0.0</text>');
 });
 
 const folder = mkdtempSync(join(tmpdir(), 'samplers-docs-'));
