@@ -270,9 +270,10 @@ function printTable(
       'else changed (mean, of 1)? In brackets: redrawn in full.',
   );
   terminal.say('           shown        others there        outside region   outside things        region');
+  const told = (value: number, digits = 4): string => (Number.isNaN(value) ? '-' : value.toFixed(digits));
   const row = (name: string, { count, holds, others, outsideRegion, outsideBoxes, outsideBoxesRedrawn, area }: EditSummary): string =>
     `${name.padEnd(8)}  ${`${holds} of ${count}`.padStart(10)}   ${`${others.kept} of ${others.there} (${others.keptRedrawn})`.padEnd(18)}  ` +
-    `${outsideRegion.toFixed(4).padEnd(14)}   ${`${outsideBoxes.toFixed(4)} (${outsideBoxesRedrawn.toFixed(4)})`.padEnd(18)}   ${area.toFixed(2).padStart(6)}`;
+    `${told(outsideRegion).padEnd(14)}   ${`${told(outsideBoxes)} (${told(outsideBoxesRedrawn)})`.padEnd(18)}   ${told(area, 2).padStart(6)}`;
   terminal.say(row('all', all));
   for (const [kind, summary] of Object.entries(kinds)) {
     terminal.say(`${row(kind, summary)}   of ${summary.tried} tried, ${summary.startShown} with a picture to start from`);
