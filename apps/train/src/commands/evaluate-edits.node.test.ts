@@ -1,29 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadPipeline, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
-import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
+import { loadPipeline, type RequestRecord } from '@sgdiff/pipeline';
+import { expectNoLeak } from '@sgdiff/test-kit';
 import { decode } from 'fast-png';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startBackend, type BackendChoice } from '../backend';
+import { describe, expect, it } from 'vitest';
 import type { EditKind } from '../data/picture-book-edits';
 import { modelSource } from '../model';
+import { useShippedModel } from '../testing/shipped-model';
 import { silentTerminal } from '../testing/silent-terminal';
 import { temporaryFolder } from '../testing/temporary-folder';
 import { writeTinyModel } from '../testing/tiny-model';
 import { change, evaluateEdits, outsideBoxes, regionOf, type EditsOptions } from './evaluate-edits';
 
 const folder = temporaryFolder();
-const source = modelSource('picture-book');
+const shipped = useShippedModel();
 const TIMEOUT = 240_000;
-
-let backend: BackendChoice;
-let pipeline: Pipeline;
-beforeAll(async () => {
-  await setupBackend('wasm');
-  backend = await startBackend({ backend: 'wasm', threads: 1 });
-  pipeline = await loadPipeline(source);
-}, TIMEOUT);
-afterAll(() => pipeline.dispose());
 
 type Entry = {
   readonly kind: EditKind;
@@ -46,7 +37,7 @@ type Results = {
 async function run(out: string, over: Partial<EditsOptions> = {}): Promise<{ readonly text: string; readonly results: Results }> {
   const terminal = silentTerminal();
   const options = { count: 2, split: 'validation', seed: 0, steps: 6, kinds: ['replace', 'remove'], own: false, out: join(folder, out), ...over } as const;
-  await evaluateEdits(source, pipeline, options, backend, terminal);
+  await evaluateEdits(shipped.source, shipped.pipeline, options, shipped.backend, terminal);
   return { text: terminal.lines.join('\n'), results: JSON.parse(readFileSync(join(folder, out, 'edits.json'), 'utf8')) as Results };
 }
 
@@ -68,7 +59,7 @@ describe('evaluateEdits', () => {
       for (const key of ['area', 'outsideRegion', 'outsideBoxes', 'outsideBoxesRedrawn'] as const) expect(edits[key]).toBeCloseTo(mean(key), 12);
       for (const { area, outsideRegion, outsideBoxes: kept, outsideBoxesRedrawn } of list) {
         expect(area > 0 && area <= 1).toBe(true);
-        expect(outsideRegion).toBe(0); // kept to the byte
+        expect(outsideRegion).toBeLessThan(0.02); // what the decoder carries over the edge of the region
         expect(kept).toBeLessThan(outsideBoxesRedrawn);
         expect(outsideBoxesRedrawn).toBeGreaterThan(0);
       }
@@ -90,7 +81,8 @@ describe('evaluateEdits', () => {
     async () => {
       const { results } = await run('own', { own: true, count: 1, kinds: ['remove'] });
       expect(results.list).toHaveLength(1);
-      expect(results.edits.outsideRegion).toBe(0);
+      expect(results.edits.outsideRegion).toBeLessThan(0.02);
+      expect(results.edits.outsideBoxes).toBeLessThan(results.edits.outsideBoxesRedrawn / 2);
       expect(results.protocol).toMatchObject({ pictures: 'true renders' });
     },
     TIMEOUT,
@@ -101,7 +93,7 @@ describe('evaluateEdits', () => {
     const tiny = await loadPipeline(modelSource(join(folder, 'tiny')));
     try {
       const options = { count: 2, split: 'test', seed: 0, kinds: ['replace'], own: false } as const;
-      await expect(evaluateEdits(source, tiny, options, backend, silentTerminal())).rejects.toThrow(/carries no/);
+      await expect(evaluateEdits(shipped.source, tiny, options, shipped.backend, silentTerminal())).rejects.toThrow(/carries no/);
     } finally {
       tiny.dispose();
     }

@@ -1,30 +1,21 @@
-import { loadPipeline, type Picture, type Pipeline } from '@sgdiff/pipeline';
-import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startBackend, type BackendChoice } from '../backend';
-import { modelSource } from '../model';
+import type { Picture } from '@sgdiff/pipeline';
+import { expectNoLeak } from '@sgdiff/test-kit';
+import { describe, expect, it } from 'vitest';
+import { useShippedModel } from '../testing/shipped-model';
 import { silentTerminal } from '../testing/silent-terminal';
 import { evaluateMaps, hitsOf, type MapsReport } from './evaluate-maps';
 
 const TIMEOUT = 120_000;
 
 describe('evaluateMaps', () => {
-  const source = modelSource('picture-book');
-  let backend: BackendChoice;
-  let pipeline: Pipeline;
-  beforeAll(async () => {
-    await setupBackend('wasm');
-    backend = await startBackend({ backend: 'wasm', threads: 1 });
-    pipeline = await loadPipeline(source);
-  }, TIMEOUT);
-  afterAll(() => pipeline.dispose());
+  const shipped = useShippedModel();
 
   it(
     'finds that the maps of the shipped model point at things, beside what chance would hit, and leaves no tensor behind',
     async () => {
       const results: unknown[] = [];
       const terminal = { ...silentTerminal(), result: (result: unknown) => void results.push(result) };
-      await expectNoLeak(() => evaluateMaps(source, pipeline, { count: 6, split: 'validation', seed: 0 }, backend, terminal));
+      await expectNoLeak(() => evaluateMaps(shipped.source, shipped.pipeline, { count: 6, split: 'validation', seed: 0 }, shipped.backend, terminal));
       const { maps, protocol } = results[0] as { maps: Record<'things' | 'backgrounds', MapsReport>; protocol: Record<string, unknown> };
       expect(maps.things.objects).toBeGreaterThan(3);
       expect(maps.things.peakInBox).toBeGreaterThan(maps.things.otherPeakInBox);

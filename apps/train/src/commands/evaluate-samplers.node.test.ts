@@ -1,10 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadPipeline, SAMPLERS, type Pipeline } from '@sgdiff/pipeline';
-import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startBackend, type BackendChoice } from '../backend';
-import { modelSource } from '../model';
+import { SAMPLERS } from '@sgdiff/pipeline';
+import { expectNoLeak } from '@sgdiff/test-kit';
+import { describe, expect, it } from 'vitest';
+import { useShippedModel } from '../testing/shipped-model';
 import { silentTerminal } from '../testing/silent-terminal';
 import { temporaryFolder } from '../testing/temporary-folder';
 import { evaluateSamplers, type SamplerCell, type SamplersOptions, type SamplersProtocol, type Yardsticks } from './evaluate-samplers';
@@ -12,24 +11,15 @@ import { evaluateSamplers, type SamplerCell, type SamplersOptions, type Samplers
 const folder = temporaryFolder();
 const cells = join(folder, 'cells.json');
 const out = join(folder, 'results.json');
-const source = modelSource('picture-book');
+const shipped = useShippedModel();
 const TIMEOUT = 120_000;
-
-let backend: BackendChoice;
-let pipeline: Pipeline;
-beforeAll(async () => {
-  await setupBackend('wasm');
-  backend = await startBackend({ backend: 'wasm', threads: 1 });
-  pipeline = await loadPipeline(source);
-}, TIMEOUT);
-afterAll(() => pipeline.dispose());
 
 type Results = { readonly protocol: SamplersProtocol; readonly yardsticks: Yardsticks; readonly cells: readonly SamplerCell[] };
 
 async function run(over: Partial<SamplersOptions> = {}): Promise<{ readonly text: string; readonly results: Results }> {
   const terminal = silentTerminal();
   const options = { count: 2, split: 'validation', seed: 0, steps: [2], only: /^(ddim|heun)$/, cells, fresh: false, out, ...over } as const;
-  await evaluateSamplers(source, pipeline, options, backend, terminal);
+  await evaluateSamplers(shipped.source, shipped.pipeline, options, shipped.backend, terminal);
   return { text: terminal.lines.join('\n'), results: JSON.parse(readFileSync(out, 'utf8')) as Results };
 }
 

@@ -1,29 +1,18 @@
-import { loadPipeline, type Pipeline } from '@sgdiff/pipeline';
-import { expectNoLeak, setupBackend } from '@sgdiff/test-kit';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startBackend, type BackendChoice } from '../backend';
-import { modelSource } from '../model';
+import { expectNoLeak } from '@sgdiff/test-kit';
+import { describe, expect, it } from 'vitest';
+import { useShippedModel } from '../testing/shipped-model';
 import { silentTerminal } from '../testing/silent-terminal';
 import { evaluateWeights, weighted, type WeightRow } from './evaluate-weights';
 
-const source = modelSource('picture-book');
+const shipped = useShippedModel();
 const TIMEOUT = 120_000;
-
-let backend: BackendChoice;
-let pipeline: Pipeline;
-beforeAll(async () => {
-  await setupBackend('wasm');
-  backend = await startBackend({ backend: 'wasm', threads: 1 });
-  pipeline = await loadPipeline(source);
-}, TIMEOUT);
-afterAll(() => pipeline.dispose());
 
 type Weights = Record<'objects' | 'relationships', readonly WeightRow[]>;
 
 async function run(weights: readonly number[]): Promise<Weights> {
   const results: unknown[] = [];
   const terminal = { ...silentTerminal(), result: (result: unknown) => void results.push(result) };
-  await evaluateWeights(source, pipeline, { count: 6, split: 'validation', seed: 0, steps: 5, weights }, backend, terminal);
+  await evaluateWeights(shipped.source, shipped.pipeline, { count: 6, split: 'validation', seed: 0, steps: 5, weights }, shipped.backend, terminal);
   return (results[0] as { weights: Weights }).weights;
 }
 
