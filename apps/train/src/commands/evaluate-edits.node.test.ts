@@ -10,7 +10,8 @@ import { useShippedModel } from '../testing/shipped-model';
 import { silentTerminal } from '../testing/silent-terminal';
 import { temporaryFolder } from '../testing/temporary-folder';
 import { writeTinyModel } from '../testing/tiny-model';
-import { change, evaluateEdits, outsideBoxes, regionOf, type EditsOptions } from './evaluate-edits';
+import { evaluateEdits, type EditsOptions } from './evaluate-edits';
+import { change, outsideBoxes, regionOf } from './edit-results';
 
 const folder = temporaryFolder();
 const shipped = useShippedModel();
@@ -84,6 +85,23 @@ describe('evaluateEdits', () => {
       expect(results.edits.outsideRegion).toBeLessThan(0.02);
       expect(results.edits.outsideBoxes).toBeLessThan(results.edits.outsideBoxesRedrawn / 2);
       expect(results.protocol).toMatchObject({ pictures: 'true renders' });
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'tells what was done when it is stopped, and that it was',
+    async () => {
+      const lines: string[] = [];
+      let stop = (): void => undefined;
+      const progress = () => ({ update: () => stop(), stop: () => undefined });
+      const terminal = { ...silentTerminal(), say: (line: string) => void lines.push(line), progress };
+      stop = () => void process.emit('SIGINT');
+      const options = { count: 9, split: 'validation', seed: 0, steps: 6, kinds: ['remove'], own: false } as const;
+      await expectNoLeak(() => evaluateEdits(shipped.source, shipped.pipeline, options, shipped.backend, terminal), {
+        throws: 'Stopped. What is told counts the edits that were done.',
+      });
+      expect(lines.join('\n')).toMatch(/^all +\d of 1 /m);
     },
     TIMEOUT,
   );

@@ -49,7 +49,7 @@ export async function evaluateMaps(
         pictures.push(...(await pipeline.generateBatch(graphs, { seeds, signal, maps: true })));
         progress.update(pictures.length);
       }
-    });
+    }, 'Stopped. Nothing was measured.');
     const found = await detector.detect(pictures.map(({ pixels }) => pixels));
     const hits = pictures.flatMap((picture, i) => hitsOf(picture, found[i]));
     const report = {

@@ -60,7 +60,7 @@ export async function evaluateWeights(
           measured[target].push({ weight, ...summarise(hits) });
         }
       }
-    });
+    }, 'Stopped. Nothing was measured.');
     const protocol = {
       ...{ dataset: 'picture-book', dataSeed: parts.data.seed, split, firstIndex: 0, count, seeds: `${seed} + index` },
       ...{ steps: steps ?? pipeline.manifest.defaults.steps, guidanceScale: pipeline.manifest.defaults.guidanceScale },

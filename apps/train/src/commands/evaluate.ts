@@ -158,7 +158,7 @@ async function drawAll(
         records.push(...batch.map(({ record }) => record));
         progress.update(drawn.length);
       }
-    });
+    }, 'Stopped. Nothing was measured.');
   } finally {
     progress.stop();
   }

@@ -239,13 +239,17 @@ export function pictureNames(input: string, count: number): string[] {
   return count === 1 ? [base] : Array.from({ length: count }, (_, i) => `${base}-${i}`);
 }
 
-/** Draws what Ctrl-C ends cleanly. */
-export function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+/**
+ * Draws what Ctrl-C ends cleanly.
+ *
+ * @param kept What is said then of what was done so far.
+ */
+export function interruptible<T>(work: (signal: AbortSignal) => Promise<T>, kept = 'Stopped. Pictures that were finished are kept.'): Promise<T> {
   return stoppable(async (signal) => {
     try {
       return await work(signal);
     } catch (error) {
-      if (signal.aborted) throw new CliError('Stopped. Pictures that were finished are kept.', { exitCode: 130, cause: error });
+      if (signal.aborted) throw new CliError(kept, { exitCode: 130, cause: error });
       throw error;
     }
   });
