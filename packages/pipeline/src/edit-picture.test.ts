@@ -3,7 +3,7 @@ import { addObject, relate, removeObject, renameObject, withIds, type SceneGraph
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadPipeline } from './load';
 import { memorySource } from './model-source';
-import type { Picture, Pipeline } from './pipeline';
+import type { Picture, PictureStep, Pipeline } from './pipeline';
 import { MAX_EDITS, parseRecord, type RequestRecord } from './record';
 import { SAMPLERS } from './samplers';
 import { tinyManifest, tinyModel } from './testing/tiny-model';
@@ -133,6 +133,11 @@ describe.each(['cpu', 'wasm'] as const)('editing a picture by its graph, on %s',
       expect(same.record.edits).toBeUndefined();
       expect(same.record.image).toMatch(/^[0-9a-f]{64}$/);
       expect(same.pixels).toEqual(image.pixels);
+      const previews: Uint8Array[] = [];
+      const onStep = async ({ preview }: PictureStep) => void previews.push(...(await preview()));
+      await pipeline.replay(throughJson(same), { image, onStep });
+      for (const pixels of previews) expect(pixels).toEqual(image.pixels);
+      expect(previews).toHaveLength(2);
       for (const sampler of ['ddpm', 'heun', 'unipc'] as const) {
         expect((await pipeline.editImage(image, meadow, meadow, { steps: 3, seed: 5, sampler })).pixels).toEqual(
           same.pixels,

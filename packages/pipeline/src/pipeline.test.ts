@@ -353,6 +353,24 @@ describe('a pipeline', () => {
   });
 });
 
+describe('a pipeline of a model whose own sampler has an eta', () => {
+  it('draws with it, and with other samplers as they usually do', async () => {
+    const defaults = { ...tinyManifest.defaults, sampler: 'euler-ancestral', eta: 0.25 } as const;
+    const pipeline = await loadPipeline(memorySource('tiny', await tinyModel({ ...tinyManifest, defaults })));
+    try {
+      const etaOf = async (options: GenerateOptions): Promise<number> =>
+        (await pipeline.generate(tree, options)).record.eta;
+      expect(await etaOf({})).toBe(0.25);
+      expect(await etaOf({ eta: 1 })).toBe(1);
+      expect(await etaOf({ sampler: 'ddim' })).toBe(0);
+      expect(await etaOf({ sampler: 'dpm-solver++2m-sde' })).toBe(1);
+      expect(await etaOf({ sampler: 'euler' })).toBe(0);
+    } finally {
+      pipeline.dispose();
+    }
+  });
+});
+
 describe('a pipeline of a model without a null condition', () => {
   it('draws without guidance and refuses guidance', async () => {
     const { parts, defaults } = tinyManifest;

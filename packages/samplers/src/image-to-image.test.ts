@@ -209,12 +209,24 @@ describe('sampleImageToImage', () => {
         'sampleImageToImage: expected x0 to be a float32 batch [B, …], received a disposed tensor, float32 of shape [2,2].',
     });
     await expectNoLeak(() => run({ strength: '0.5' as never }), { throws: "1, noise alone, received '0.5'." });
+    await expectNoLeak(() => run({ noise: () => tf.ones([1, 2]) }), {
+      throws:
+        'sampleImageToImage: expected noise to return float32 of shape [2,2] at sigma 2, received float32 of shape [1,2].',
+    });
     await expectNoLeak(() => run({ noise: 3 as never }), {
       throws: 'sampleImageToImage: expected options.noise to be a function as from perItemNoise(seeds), received 3.',
     });
     expect(() => strengthSigmas(undefined as never, 0.5)).toThrow(
       'strengthSigmas: expected sigmas to be a list, received undefined.',
     );
+  });
+
+  it('lets the image be disposed as soon as it was called', async () => {
+    const result = await valuesOf(run({}));
+    const x0 = image();
+    const running = sampleImageToImage(soft, x0, SIGMAS, { solver: iterateDdim, strength: 0.5, noise });
+    x0.dispose();
+    expect(await valuesOf(running)).toEqual(result);
   });
 
   it('frees everything: when done, left, aborted, and on bad arguments', async () => {

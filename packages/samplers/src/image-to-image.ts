@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
 import { expectFunction, expectList, expectNumber, expectObject, SamplerError, SamplingAbortedError } from './errors';
-import { expectBatch, expectFiniteData } from './expect-tensor';
+import { expectAnswer, expectBatch, expectFiniteData } from './expect-tensor';
 import { INITIAL_STEP, initialNoise } from './noise';
 import { expectSolver, lastState, stepsOf, type Iterate, type SampleOptions, type SamplingStep } from './solver';
 
@@ -81,25 +81,32 @@ async function* runPart<T extends tf.Tensor>(
   expectSolver(where, solver, denoiser);
   expectBatch(where, 'x0', x0);
   if (signal?.aborted) throw new SamplingAbortedError(`${where}: aborted before the first step.`, signal.reason);
-  const start0 = tf.clone(x0); // of its own, while its numbers are read
+  const image = tf.clone(x0); // of its own, so that the caller may dispose his meanwhile
+  let start: T;
   try {
-    await expectFiniteData(where, 'x0', start0);
-  } finally {
-    start0.dispose();
-  }
-  if (strength === 0) return;
-  if (noise === undefined) {
-    throw new SamplerError(
-      `${where}: expected options.noise, which strength ${strength} needs, received none. Pass perItemNoise(seeds).`,
-      'missing_noise',
+    await expectFiniteData(where, 'x0', image);
+    if (strength === 0) return;
+    if (noise === undefined) {
+      throw new SamplerError(
+        `${where}: expected options.noise, which strength ${strength} needs, received none. Pass perItemNoise(seeds).`,
+        'missing_noise',
+      );
+    }
+    expectFunction(where, 'options.noise', noise, 'as from perItemNoise(seeds)');
+    start = tf.tidy(() =>
+      strength === 1
+        ? (initialNoise(noise, image.shape, levels) as T)
+        : tf.add<T>(
+            image,
+            tf.mul(
+              expectAnswer(where, 'noise', noise(image.shape, INITIAL_STEP), image.shape, levels[0]!, undefined),
+              levels[0]!,
+            ),
+          ),
     );
+  } finally {
+    image.dispose();
   }
-  expectFunction(where, 'options.noise', noise, 'as from perItemNoise(seeds)');
-  const start = tf.tidy(() =>
-    strength === 1
-      ? (initialNoise(noise, x0.shape, levels) as T)
-      : tf.add<T>(x0, tf.mul(noise(x0.shape, INITIAL_STEP), levels[0]!)),
-  );
   try {
     yield* stepsOf(where, solver, denoiser, start, levels, options);
   } finally {

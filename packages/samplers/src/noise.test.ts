@@ -136,6 +136,10 @@ describe('initialNoise', () => {
     await refused(start(noise, [2, 1], undefined), 'expected sigmas to be a list, received undefined');
     await refused(start(noise, [2, 1], []), 'expected sigmas[0] to be a finite number from 0, received undefined');
     await refused(start(noise, [2, 1], [NaN]), 'expected sigmas[0] to be a finite number from 0, received NaN');
+    await refused(
+      start(() => tf.ones([1, 1]), [2, 1], [3, 0]),
+      'expected noise to return float32 of shape [2,1] at sigma 3, received float32 of shape [1,1]',
+    );
     const seeds = (value: unknown) => () => perItemNoise(value as number[]);
     expect(seeds(undefined)).toThrow('perItemNoise: expected seeds to be a list, received undefined.');
     expect(seeds(5)).toThrow('perItemNoise: expected seeds to be a list, received 5.');

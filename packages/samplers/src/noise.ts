@@ -1,6 +1,7 @@
 // Shapes: B batch, then any further axes of the data.
 import * as tf from '@tensorflow/tfjs-core';
 import { expectFunction, expectList, expectNumber, SamplerError } from './errors';
+import { expectAnswer } from './expect-tensor';
 import { philox } from './philox';
 
 /**
@@ -71,7 +72,10 @@ export function initialNoise<R extends tf.Rank = tf.Rank>(
   expectList(where, 'sigmas', sigmas, 'bad_sigmas');
   const isLevel = (value: number) => value >= 0 && value < Infinity;
   expectNumber(where, 'sigmas[0]', sigmas[0]!, isLevel, 'a finite number from 0', 'bad_sigmas');
-  return tf.tidy(() => tf.mul<tf.Tensor<R>>(noise(shape, INITIAL_STEP), Math.sqrt(1 + sigmas[0]! ** 2)));
+  return tf.tidy(() => {
+    const drawn = expectAnswer(where, 'noise', noise(shape, INITIAL_STEP), shape, sigmas[0]!, undefined);
+    return tf.mul<tf.Tensor<R>>(drawn, Math.sqrt(1 + sigmas[0]! ** 2));
+  });
 }
 
 /** Fills `out` with the standard normal numbers of (seed, step, draw). */

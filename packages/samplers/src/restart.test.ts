@@ -254,6 +254,36 @@ describe('sampleRestart', () => {
         /^sampleRestart: in segment 3 of 6, from sigma 4 to 1: iterateDdim: expected options.resume to be a run of ddim/,
     });
     xT.dispose();
+    // What a restart says may be written in any order.
+    const reversed = restarts.map((restart) => Object.fromEntries(Object.entries(restart).reverse()) as Restart);
+    const again = sampleRestart(soft, tf.zeros([2, 3]) as tf.Tensor2D, sigmas, {
+      ...{ noise, solver: twoM, restarts: reversed, resume: saved[2]! },
+    });
+    expect(await valuesOf(again)).toEqual(await valuesOf(run(soft, { resume: saved[2]! })));
+  });
+
+  it('refuses to go on with a run that is finished, also though it has passed more levels than steps', async () => {
+    const saved: SavedRun[] = [];
+    const onStep = async (step: { save(): Promise<SavedRun> }) => void saved.push(await step.save());
+    (await run(soft, { onStep })).dispose();
+    expect(saved).toHaveLength(STEPS);
+    await expectNoLeak(() => run(soft, { resume: saved.at(-1)! }), {
+      throws: `sampleRestart: expected options.resume to be a run with 1 to ${STEPS - 1} of ${STEPS} steps done, received one with ${STEPS}.`,
+    });
+  });
+
+  it('refuses noise of another shape or kind where it goes back up, and a solver that leaves out its last step', async () => {
+    const oneForAll: Noise = ([, width]) => tf.ones([1, width!]);
+    await expectNoLeak(() => run(soft, { noise: oneForAll }), {
+      throws: /^sampleRestart: expected noise to return float32 of shape \[2,3\] at step .* received float32 of shape \[1,3\]/,
+    });
+    await expectNoLeak(() => run(soft, { noise: 5 as never }), {
+      throws: 'sampleRestart: expected options.noise to be a function as from perItemNoise(seeds), received 5.',
+    });
+    const short: Iterate<tf.Tensor2D> = async function* (...run) {
+      for await (const step of iterateDdim(...run)) if (step.index < step.steps - 1) yield step;
+    };
+    await expectNoLeak(() => run(soft, {}, short), { throws: /received one that ends before its last step\.$/ });
   });
 
   it('goes on from a state that was replaced, at the end of a segment as within', async () => {

@@ -1,8 +1,8 @@
 // Names: sigmaMin and sigmaMax are t_min and t_max of arXiv:2306.14878, times is its K, steps its N_Restart.
 import * as tf from '@tensorflow/tfjs-core';
 import type { Denoiser } from './denoiser';
-import { expectList, expectNumber, expectObject, SamplerError, SamplingAbortedError } from './errors';
-import { expectBatch } from './expect-tensor';
+import { expectFunction, expectList, expectNumber, expectObject, SamplerError, SamplingAbortedError } from './errors';
+import { expectAnswer, expectBatch } from './expect-tensor';
 import { plainSettings, restoredState, savedAround, savedWithin } from './saved-run';
 import {
   expectFalls,
@@ -148,6 +148,10 @@ async function* runSegments<T extends tf.Tensor>(
   const { solver, restarts, ...ownOptions } = runOptions;
   expectSolver(where, solver, denoiser);
   const segments = segmentsOf(where, sigmas, restarts);
+  // In an order of keys of its own, so that a saved run is the same however they were written.
+  const settings = {
+    restarts: Array.from(restarts, ({ sigmaMin, sigmaMax, times, steps }) => ({ sigmaMin, sigmaMax, times, steps })),
+  };
   if (segments.length === 1) {
     yield* stepsOf(where, solver, denoiser, xT, sigmas, ownOptions);
     return;
@@ -162,14 +166,15 @@ async function* runSegments<T extends tf.Tensor>(
       'missing_noise',
     );
   }
+  if (noise !== undefined) expectFunction(where, 'options.noise', noise, 'as from perItemNoise(seeds)');
   const passed = Float64Array.from(segments.flatMap((segment) => [...segment])); // every level, as a saved run has them
   let x = tf.clone(xT);
   let offset = 0; // steps before the segment
   let restartsDone = 0;
   try {
-    const within = resume !== undefined ? savedWithin(where, resume, { restarts }) : undefined;
+    const within = resume !== undefined ? savedWithin(where, resume, settings) : undefined;
     if (resume !== undefined) {
-      const restored = restoredState(where, resume, passed, xT.shape, plainSettings(resume.settings));
+      const restored = restoredState(where, resume, passed, xT.shape, plainSettings(resume.settings), undefined, steps);
       tf.dispose([x, ...restored.memory]);
       x = restored.x as T;
     }
@@ -182,7 +187,13 @@ async function* runSegments<T extends tf.Tensor>(
       if (up > 0) restartsDone++;
       if (end <= stepsDone) continue;
       if (up > 0 && stepsDone <= start) {
-        const raised = tf.tidy(() => tf.add<T>(x, tf.mul(noise!(x.shape, draw), up)));
+        const raised = tf.tidy(() => {
+          const fresh = expectAnswer(where, 'noise', noise!(x.shape, draw), x.shape, segment[0]!, {
+            index: start,
+            steps,
+          });
+          return tf.add<T>(x, tf.mul(fresh, up));
+        });
         x.dispose();
         x = raised;
       }
@@ -191,7 +202,7 @@ async function* runSegments<T extends tf.Tensor>(
           index: start + step.index,
           steps,
           async save() {
-            const saved = savedAround(where, await step.save(), { restarts });
+            const saved = savedAround(where, await step.save(), settings);
             return { ...saved, stepsDone: start + saved.stepsDone, sigmas: passed };
           },
         });

@@ -92,6 +92,7 @@ function expectSavedBy(where: string, saved: SavedRun, settings: Readonly<Record
  * @param levels The sigmas of the run that is to go on.
  * @param shape The shape of its data.
  * @param remembers `Solver.remembers`; undefined where a method within looks after that.
+ * @param steps Of the whole run: fewer than `levels` has, where it goes back up between some of them.
  * @returns Tensors that the caller disposes.
  * @throws SamplerError `bad_saved_run` if this is no saved run, or one of another method, list of sigmas, shape or settings.
  */
@@ -102,6 +103,7 @@ export function restoredState(
   shape: readonly number[],
   settings: Readonly<Record<string, unknown>>,
   remembers?: number,
+  steps = levels.length - 1,
 ): { x: tf.Tensor; memory: tf.Tensor[] } {
   expectSavedBy(where, saved, settings);
   const { sigmas, stepsDone, x, memory } = saved;
@@ -119,10 +121,9 @@ export function restoredState(
   levels.forEach((level, i) =>
     expect(level === sigmas[i], `a run with sigmas[${i}] = ${level}`, `one with ${shown(sigmas[i])}`),
   );
-  const left = levels.length - 1;
   expect(
-    Number.isSafeInteger(stepsDone) && stepsDone > 0 && stepsDone < left,
-    `a run with 1 to ${left - 1} of ${left} steps done`,
+    Number.isSafeInteger(stepsDone) && stepsDone > 0 && stepsDone < steps,
+    `a run with 1 to ${steps - 1} of ${steps} steps done`,
     `one with ${shown(stepsDone)}`,
   );
   expect(Array.isArray(memory), 'complete, with memory', shown(memory));

@@ -280,7 +280,12 @@ export async function* stepsOf<T extends tf.Tensor>(
     await Promise.resolve(steps).then(tf.dispose as (result: unknown) => void, () => {}); // what a sample… function gives
     throw notAnIterate(where, `one that gives ${shown(steps)}`);
   }
-  yield* steps as ReturnType<Iterate<T>>;
+  let missing = true;
+  for await (const step of steps as ReturnType<Iterate<T>>) {
+    missing = step.index < step.steps - 1;
+    yield step;
+  }
+  if (missing) throw notAnIterate(where, 'one that ends before its last step');
 }
 
 /** @throws SamplerError unless there is a denoiser, and the solver may be an `iterate…` function. */

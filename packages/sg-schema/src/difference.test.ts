@@ -99,6 +99,7 @@ describe('graphDifference', () => {
     const differs = (other: SceneGraph): boolean =>
       graphDifference({ ...GRAPH, negative }, { ...GRAPH, negative: other }).negative;
     expect(differs(withIds({ ...negative, relationshipWeights: [1] }))).toBe(false);
+    expect(differs({ ...negative, ids: ['o1', 'o0'] })).toBe(false);
     expect(differs({ objects: ['road', 'car'], relationships: [[1, 'on', 0]], weights: [1, 2] })).toBe(false);
     expect(differs({ ...negative, weights: [1, 2] })).toBe(true);
     expect(differs({ ...negative, relationships: [] })).toBe(true);

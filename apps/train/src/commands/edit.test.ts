@@ -29,6 +29,13 @@ describe('applyChange', () => {
     expect(change('sheep -> zebra').relationships).toEqual(graph.relationships);
   });
 
+  it('takes a word that ends in a number for that word', () => {
+    const words = createVocabulary(['area 51', 'zebra'], ['by']);
+    const place = { objects: ['area 51', 'area 51'], relationships: [] };
+    expect(applyChange(place, 'area 51 -> zebra', words).objects).toEqual(['zebra', 'zebra']);
+    expect(applyChange(place, 'area 51 2 -> zebra', words).objects).toEqual(['area 51', 'zebra']);
+  });
+
   it('removes objects with their relations', () => {
     expect(change('- grass')).toEqual({ objects: ['sheep', 'sheep'], relationships: [[1, 'by', 0]] });
     expect(change('-sheep 2')).toEqual({ objects: ['sheep', 'grass'], relationships: [[0, 'standing on', 1]] });

@@ -135,7 +135,7 @@ function othersThan(positions: readonly number[], { relationships }: SceneGraph)
 
 /** Positions of `sheep` (all of them) or `sheep 2` (the second). */
 function positionsOf(graph: SceneGraph, name: string): number[] {
-  const numbered = /^(.+?)\s+(\d+)$/.exec(name);
+  const numbered = graph.objects.includes(name) ? null : /^(.+?)\s+(\d+)$/.exec(name);
   const word = numbered ? numbered[1] : name;
   const all = graph.objects.flatMap((object, position) => (object === word ? [position] : []));
   const found = numbered ? all.slice(Number(numbered[2]) - 1, Number(numbered[2])) : all;

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RequestRecord } from '@sgdiff/pipeline';
 import { createVocabulary, parseSceneText } from '@sgdiff/sg-schema';
@@ -131,6 +131,14 @@ describe('requireNotOverwritten', () => {
   });
 });
 
+describe('a link to nothing', () => {
+  it('is not replaced', () => {
+    const link = join(folder, 'dangling.png');
+    symlinkSync(join(folder, 'nowhere.png'), link);
+    expect(() => requireNotOverwritten([link])).toThrow(`The picture would overwrite ${link}, which is a link to nothing. Choose another place with --out.`);
+  });
+});
+
 describe('maps of a picture that was drawn over', () => {
   const drawn = { width: 1, height: 1, pixels: pixel.data, withoutToken: [] };
   const sheet = join(folder, 'over-maps.png');
@@ -142,6 +150,16 @@ describe('maps of a picture that was drawn over', () => {
     expect(existsSync(sheet)).toBe(true);
     draw(2);
     expect(existsSync(sheet)).toBe(false);
+  });
+
+  it('stay where the picture that is replaced, if any, is not theirs', () => {
+    const others = encodePicture(pixel, { picture: { ...record, seed: 77 }, tiles: [] });
+    writeFileSync(sheet, others);
+    draw(4);
+    draw(5);
+    rmSync(join(folder, 'over.png'));
+    draw(6);
+    expect(readFileSync(sheet)).toEqual(Buffer.from(others));
   });
 
   it.each<[name: string, content: Uint8Array]>([

@@ -1,7 +1,7 @@
 import { basename, extname, join } from 'node:path';
 import { parseRecord, RequestError, requireSampler, requireSigmaList, requireSpacing, type GenerateOptions, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
 import { IMAGE_OBJECT, parseSceneGraphs, parseSceneText, SceneGraphError, sceneText, type SceneGraph, type Vocabulary } from '@sgdiff/sg-schema';
-import { readFileSync, existsSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { BackendChoice } from '../backend';
 import { CliError } from '../errors';
@@ -99,7 +99,10 @@ export function requireNotOverwritten(pictures: readonly string[], { maps = fals
 }
 
 function requireReplaceable(path: string, own?: string): void {
-  if (!existsSync(path)) return;
+  if (!existsSync(path)) {
+    if (!lstatSync(path, { throwIfNoEntry: false })) return;
+    throw new CliError(`The picture would overwrite ${path}, which is a link to nothing. Choose another place with --out.`);
+  }
   if (own !== undefined && realpathSync.native(path) === realpathSync.native(own)) {
     throw new CliError(
       `The picture would overwrite ${path}: expected another file than ${own}, which is needed to draw the new picture again, ` +
@@ -188,20 +191,23 @@ export function noteWithoutToken(graph: SceneGraph, { withoutToken }: Picture, t
   );
 }
 
-/** Writes the PNG and, beside it, its record as JSON. Maps of another picture that was there before go. Returns the PNG's path. */
+/** Writes the PNG and, beside it, its record as JSON. The maps of another picture that it replaces go. Returns the PNG's path. */
 export function writePicture(path: string, { width, height, pixels, record }: Picture): string {
-  writeFileAtomic(path, encodePicture({ width, height, data: pixels }, record));
   const json = JSON.stringify(record, null, 2);
+  removeMapsOfReplaced(path, JSON.parse(json));
+  writeFileAtomic(path, encodePicture({ width, height, data: pixels }, record));
   writeFileAtomic(recordPath(path), `${json}\n`);
-  removeMapsOfAnother(mapsPath(path), JSON.parse(json));
   return path;
 }
 
-/** Removes a sheet of maps that is not of the picture of this record. Other files stay, and so do sheets of other kinds. */
-function removeMapsOfAnother(path: string, record: unknown): void {
-  const inside = existsSync(path) ? recordIn(path) : undefined;
+/** Removes the sheet of maps of a picture that is about to be replaced by the one of this record. Whatever else has its name stays. */
+function removeMapsOfReplaced(picture: string, record: unknown): void {
+  const replaced = recordIn(picture);
+  const path = mapsPath(picture);
+  const inside = recordIn(path);
+  if (replaced === undefined || isDeepStrictEqual(replaced, record)) return;
   if (typeof inside !== 'object' || inside === null || !('picture' in inside && 'tiles' in inside)) return;
-  if (isDeepStrictEqual(inside.picture, record)) return;
+  if (!isDeepStrictEqual(inside.picture, replaced)) return;
   try {
     rmSync(path);
   } catch (error) {
