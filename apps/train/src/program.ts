@@ -1,6 +1,6 @@
 import { basename, dirname, join } from 'node:path';
 import { version } from '../package.json';
-import { loadPipeline, SAMPLERS, SIGMA_LISTS, SPACINGS, type Picture, type RequestRecord } from '@sgdiff/pipeline';
+import { SAMPLERS, SIGMA_LISTS, SPACINGS, type ModelSource, type Picture, type Pipeline, type RequestRecord } from '@sgdiff/pipeline';
 import { IMPORT_KINDS, PRECISIONS, PRESET_NAMES, type ImportKind, type Precision } from '@sgdiff/published-models';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS, describeBackend, startBackend, type AskedBackend, type BackendChoice } from './backend';
@@ -211,19 +211,14 @@ export function buildProgram(): Command {
     .option('--guidance <scale>', 'how closely the graph is followed, 1 is without guidance; the model’s unless given', number)
     .option('--out <folder>', 'also write a sheet of pictures and all numbers')
     .action(async (options: EvaluateCommandOptions) => {
-      const terminal = terminalOf(options);
-      const choice = await chooseBackend(options, terminal);
-      const source = modelSource(options.pretrain ?? options.model);
-      const pipeline = await loadPipeline(source);
-      try {
+      await measure(options, options.pretrain ?? options.model, async (source, pipeline, choice, terminal) => {
         if (options.pretrain !== undefined) {
           const candidates = whole('--candidates', options.candidates ?? 100);
           const sizes = { count: whole('--count', options.count ?? Math.max(1, Math.floor(500 / candidates)) * candidates), candidates };
           if (sizes.count % candidates !== 0) {
             throw new CliError(`--count ${sizes.count}: expected a multiple of --candidates, ${candidates}.`);
           }
-          await choice.guard(() => evaluatePretrain(source, pipeline, { ...sizes, split: options.split }, choice, terminal));
-          return;
+          return evaluatePretrain(source, pipeline, { ...sizes, split: options.split }, choice, terminal);
         }
         if (options.candidates !== undefined) throw new CliError('--candidates is for retrieval: give --pretrain <model> as well, or leave it out.');
         const { seed, steps, sampler, guidance, out } = options;
@@ -236,10 +231,8 @@ export function buildProgram(): Command {
           ...(guidance === undefined ? {} : { guidanceScale: guidance }),
           ...(out === undefined ? {} : { out: userPath(out) }),
         };
-        await choice.guard(() => evaluateCompliance(source, pipeline, compliance, choice, terminal));
-      } finally {
-        pipeline.dispose();
-      }
+        return evaluateCompliance(source, pipeline, compliance, choice, terminal);
+      });
     });
 
   backend(common(program.command('evaluate-maps')))
@@ -249,15 +242,7 @@ export function buildProgram(): Command {
     .addOption(new Option('--split <split>', 'data to draw the graphs from').choices(EVALUATION_SPLITS).default('test'))
     .option('--seed <seed>', 'first seed', wholeFromZero, 0)
     .action(async ({ model, count, split, seed, ...options }: EvaluateMapsOptions) => {
-      const terminal = terminalOf(options);
-      const choice = await chooseBackend(options, terminal);
-      const source = modelSource(model);
-      const pipeline = await loadPipeline(source);
-      try {
-        await choice.guard(() => evaluateMaps(source, pipeline, { count, split, seed }, choice, terminal));
-      } finally {
-        pipeline.dispose();
-      }
+      await measure(options, model, (source, pipeline, ...rest) => evaluateMaps(source, pipeline, { count, split, seed }, ...rest));
     });
 
   backend(common(program.command('evaluate-weights')))
@@ -269,16 +254,8 @@ export function buildProgram(): Command {
     .option('--seed <seed>', 'first seed', wholeFromZero, 0)
     .option('--steps <steps>', 'steps per picture; the model’s unless given', wholeFromOne)
     .action(async ({ model, count, weights, split, seed, steps, ...options }: EvaluateWeightsOptions) => {
-      const terminal = terminalOf(options);
-      const choice = await chooseBackend(options, terminal);
-      const source = modelSource(model);
-      const pipeline = await loadPipeline(source);
       const settings = { count, weights, split, seed, ...(steps === undefined ? {} : { steps }) };
-      try {
-        await choice.guard(() => evaluateWeights(source, pipeline, settings, choice, terminal));
-      } finally {
-        pipeline.dispose();
-      }
+      await measure(options, model, (source, pipeline, ...rest) => evaluateWeights(source, pipeline, settings, ...rest));
     });
 
   backend(common(program.command('evaluate-samplers')))
@@ -293,21 +270,13 @@ export function buildProgram(): Command {
     .option('--fresh', 'measure also what is in that file', false)
     .option('--out <file>', 'write the results of this run there, as JSON')
     .action(async (options: EvaluateSamplersOptions) => {
-      const terminal = terminalOf(options);
-      const choice = await chooseBackend(options, terminal);
       const { count, split, seed, steps, only, fresh, out } = options;
       const settings = {
         ...{ count, split, seed, steps, fresh, cells: userPath(options.cells) },
         ...(only === undefined ? {} : { only }),
         ...(out === undefined ? {} : { out: userPath(out) }),
       };
-      const source = modelSource(options.model);
-      const pipeline = await loadPipeline(source);
-      try {
-        await choice.guard(() => evaluateSamplers(source, pipeline, settings, choice, terminal));
-      } finally {
-        pipeline.dispose();
-      }
+      await measure(options, options.model, (source, pipeline, ...rest) => evaluateSamplers(source, pipeline, settings, ...rest));
     });
 
   backend(common(program.command('evaluate-edits')))
@@ -321,17 +290,9 @@ export function buildProgram(): Command {
     .option('--own', 'edit true renders of the graphs, as pictures of one’s own, instead of drawn ones', false)
     .option('--out <folder>', 'also write a sheet of pictures and all numbers')
     .action(async (options: EvaluateEditsOptions) => {
-      const terminal = terminalOf(options);
-      const choice = await chooseBackend(options, terminal);
       const { count, split, seed, steps, kinds, own, out } = options;
       const settings = { count, split, seed, kinds, own, ...(steps === undefined ? {} : { steps }), ...(out === undefined ? {} : { out: userPath(out) }) };
-      const source = modelSource(options.model);
-      const pipeline = await loadPipeline(source);
-      try {
-        await choice.guard(() => evaluateEdits(source, pipeline, settings, choice, terminal));
-      } finally {
-        pipeline.dispose();
-      }
+      await measure(options, options.model, (source, pipeline, ...rest) => evaluateEdits(source, pipeline, settings, ...rest));
     });
 
   common(program.command('export'))
@@ -510,6 +471,22 @@ function backend(command: Command): Command {
     .option('--backend <name>', `one of ${BACKENDS.join(', ')}; the best available unless given`)
     .option('--threads <count>', 'threads within an operation of wasm or tensorflow; all cores unless given', wholeFromOne)
     .option('--adapter <name>', 'with --backend webgpu: high-performance, low-power, or a part of the name of a GPU');
+}
+
+/** Loads a model, measures it on the backend that was chosen, and disposes it. */
+async function measure(
+  options: BackendOptions,
+  model: string,
+  work: (source: ModelSource, pipeline: Pipeline, choice: BackendChoice, terminal: Terminal) => Promise<void>,
+): Promise<void> {
+  const terminal = terminalOf(options);
+  const choice = await chooseBackend(options, terminal);
+  const pipeline = await loadModel(model, terminal);
+  try {
+    await choice.guard(() => work(modelSource(model), pipeline, choice, terminal));
+  } finally {
+    pipeline.dispose();
+  }
 }
 
 /** Options that a picture's record holds. */

@@ -13,7 +13,8 @@ import {
   type ChurnOptions,
   type Denoiser,
 } from './index';
-import { GAUSSIAN, gaussianDenoiser, type Gaussian } from './testing/oracles';
+import { expectWithinErrors, momentsOf } from './testing/describe-law';
+import { GAUSSIAN, gaussianDenoiser } from './testing/oracles';
 
 const SAMPLERS = [
   { name: 'sampleEuler', sample: sampleEuler<tf.Tensor2D> },
@@ -76,14 +77,8 @@ describe.each(SAMPLERS)('churn in $name', ({ name, sample }) => {
     const xT = initialNoise<tf.Rank.R2>(noise, [N, 2], sigmas);
     const options = { noise, sChurn: 10, sTmin: 0.05, sTmax: 14 };
     const y = await sample(gaussianDenoiser(GAUSSIAN), xT, sigmas, options);
-    const found = momentsOf(y.dataSync());
+    expectWithinErrors(momentsOf(y.dataSync()), GAUSSIAN, N);
     tf.dispose([xT, y]);
-    const [xx, xy, yy] = GAUSSIAN.cov;
-    // Standard errors: of a mean sqrt(c_ii / N), of a covariance sqrt((c_ii c_jj + c_ij^2) / N).
-    const ofMean = [xx, yy].map((variance) => Math.sqrt(variance / N));
-    const ofCov = [2 * xx * xx, xx * yy + xy * xy, 2 * yy * yy].map((variance) => Math.sqrt(variance / N));
-    found.mean.forEach((value, i) => expect(Math.abs(value - GAUSSIAN.mean[i]!)).toBeLessThan(5 * ofMean[i]!));
-    found.cov.forEach((value, i) => expect(Math.abs(value - GAUSSIAN.cov[i]!)).toBeLessThan(5 * ofCov[i]!));
   });
 
   it('draws no noise without sChurn, and asks for it with it', async () => {
@@ -118,17 +113,3 @@ describe.each(SAMPLERS)('churn in $name', ({ name, sample }) => {
     xT.dispose();
   });
 });
-
-function momentsOf(values: ArrayLike<number>): Gaussian {
-  const n = values.length / 2;
-  const mean: [number, number] = [0, 0];
-  const cov: [number, number, number] = [0, 0, 0];
-  for (let i = 0; i < n; i++) for (const d of [0, 1] as const) mean[d] += values[2 * i + d]! / n;
-  for (let i = 0; i < n; i++) {
-    const [u, v] = [values[2 * i]! - mean[0], values[2 * i + 1]! - mean[1]];
-    cov[0] += (u * u) / (n - 1);
-    cov[1] += (u * v) / (n - 1);
-    cov[2] += (v * v) / (n - 1);
-  }
-  return { mean, cov };
-}

@@ -97,30 +97,19 @@ export async function evaluateEdits(
             ? await pipeline.editImage(image, edit.before, edit.after, { ...settings, seed })
             : await pipeline.edit((before[i] as Picture).record, edit.after, { signal });
           const [found] = await detected([edited]);
-          const region = regionOf(edited);
-          const { there, kept } = edit.others(foundBefore[i], found);
-          const outside = (picture: OwnImage, isOutside: (pixel: number) => boolean) => change(before[i].pixels, picture.pixels, isOutside);
-          const boxes = (other: readonly Detection[]) => outsideBoxes([...foundBefore[i], ...other], edit.words, before[i].width);
-          results.push({
-            edit,
-            seed,
-            before: before[i].pixels,
-            redrawn: redrawn[j].pixels,
-            edited: edited.pixels,
-            area: mean(Array.from(region)),
-            region,
-            holds: edit.shown(found),
-            others: { there, kept, keptRedrawn: edit.others(foundBefore[i], foundRedrawn[j]).kept },
-            outsideRegion: outside(edited, (pixel) => region[pixel] === 0),
-            outsideBoxes: outside(edited, boxes(found)),
-            outsideBoxesRedrawn: outside(redrawn[j], boxes(foundRedrawn[j])),
-          });
+          results.push(
+            resultOf(some[i], {
+              before: { pixels: before[i].pixels, found: foundBefore[i] },
+              redrawn: { pixels: redrawn[j].pixels, found: foundRedrawn[j] },
+              edited: { ...edited, found },
+            }),
+          );
           progress.update(results.length, edit.text);
         }
       }
-    }, 'Stopped. What is told counts the edits that were done.').catch((error: unknown) => {
+    }, 'Stopped before the first edit was measured.').catch((error: unknown) => {
       if (!(error instanceof CliError) || error.exitCode !== 130 || results.length === 0) throw error;
-      stopped = error;
+      stopped = new CliError('Stopped. What is told counts the edits that were done.', { exitCode: 130, cause: error });
     });
     const seconds = (performance.now() - begun) / 1000;
     if (results.length === 0) {
@@ -155,6 +144,33 @@ export async function evaluateEdits(
     progress.stop();
     detector.dispose();
   }
+}
+
+/** Pixels of a picture, and what the detector sees there. */
+type Seen = Pick<OwnImage, 'pixels'> & { readonly found: readonly Detection[] };
+
+/** What is measured of one edit. */
+function resultOf(
+  { edit, seed }: Candidate,
+  { before, redrawn, edited }: { readonly before: Seen; readonly redrawn: Seen; readonly edited: Seen & Picture },
+): EditResult {
+  const region = regionOf(edited);
+  const outside = (picture: Seen, isOutside: (pixel: number) => boolean): number => change(before.pixels, picture.pixels, isOutside);
+  const outsideThings = (picture: Seen): number => outside(picture, outsideBoxes([...before.found, ...picture.found], edit.words, edited.width));
+  return {
+    edit,
+    seed,
+    before: before.pixels,
+    redrawn: redrawn.pixels,
+    edited: edited.pixels,
+    area: mean(Array.from(region)),
+    region,
+    holds: edit.shown(edited.found),
+    others: { ...edit.others(before.found, edited.found), keptRedrawn: edit.others(before.found, redrawn.found).kept },
+    outsideRegion: outside(edited, (pixel) => region[pixel] === 0),
+    outsideBoxes: outsideThings(edited),
+    outsideBoxesRedrawn: outsideThings(redrawn),
+  };
 }
 
 type Candidate = { readonly edit: GraphEdit; readonly seed: number; readonly image: OwnImage };
